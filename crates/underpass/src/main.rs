@@ -1,0 +1,2 @@
+//! The underpass binary.
+fn main() {}
