@@ -1,0 +1,81 @@
+//! What the engine is asked for, complete: whoever hands it over (a file, later the API's store) always says everything.
+
+use ike::config::{EndpointConfig, PeerConfig, PeerName};
+use ipsec::TrafficSelector;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// The full desired state of an engine.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct DesiredState {
+    /// Properties of the gateway as a whole.
+    pub gateway: GatewaySettings,
+    /// Connections by name.
+    pub connections: BTreeMap<PeerName, Connection>,
+    /// Policies that come before the connections', in order (RFC 4301 §4.4.1).
+    pub policies: Vec<Policy>,
+}
+
+/// Properties of the gateway as a whole.
+#[derive(Clone, PartialEq, Debug)]
+pub struct GatewaySettings {
+    /// Ports, half-open limits, vendor ID.
+    pub endpoint: EndpointConfig,
+    /// Our own address towards `icmp` answers; `None`: the packet's destination side picks.
+    pub icmp_source: Option<IpAddr>,
+    /// Clamp the MSS of TCP connections through a tunnel to what fits.
+    pub clamp_mss: bool,
+    /// MTU of the path between gateways, in bytes (1500).
+    pub path_mtu: u16,
+}
+
+impl Default for GatewaySettings {
+    fn default() -> Self {
+        GatewaySettings { endpoint: EndpointConfig::default(), icmp_source: None, clamp_mss: true, path_mtu: 1500 }
+    }
+}
+
+/// One connection: an IKE peer, its children, and what routes lead into it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Connection {
+    /// The IKE side.
+    pub peer: PeerConfig,
+    /// Names among `peer.remote_addresses`' sources that the host must resolve, as written.
+    pub remote_names: Vec<String>,
+    /// Prefixes to route into the gateway's interface for this connection; protected by an unreachable route when
+    /// the gateway is not running.
+    pub routes: Vec<(IpAddr, u8)>,
+    /// Outer header treatment.
+    pub tunnel: TunnelOptions,
+}
+
+/// Outer header treatment of a connection's tunnels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TunnelOptions {
+    /// DSCP of the outer header (RFC 4301 §5.1.2, RFC 2983).
+    pub dscp: ipsec::DscpPolicy,
+    /// DF bit of the outer IPv4 header.
+    pub df: ipsec::DfPolicy,
+}
+
+/// A policy that is not a connection's: traffic that must pass in clear, or must not pass.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Policy {
+    /// Name in status.
+    pub name: String,
+    /// What happens to a match.
+    pub action: PolicyAction,
+    /// Source side.
+    pub local: Vec<TrafficSelector>,
+    /// Destination side.
+    pub remote: Vec<TrafficSelector>,
+}
+
+/// Action of a [`Policy`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PolicyAction {
+    /// Not routed into the interface: the kernel forwards it as if the gateway were not there.
+    Bypass,
+    /// Dropped and counted.
+    Discard,
+}
