@@ -1,0 +1,9 @@
+//! Segmentation and checksum offload as a TUN device speaks it: `virtio_net_hdr` (Virtio 1.2 §5.1.6), splitting what the
+//! kernel hands over as one super-packet, merging what it takes back as one.
+
+mod header;
+
+pub use header::{
+    CSUM_DATA_VALID, GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP, GSO_UDP_L4, NEEDS_CSUM,
+    OffloadError, VNET_HEADER_LEN, VnetHeader,
+};
