@@ -1,1 +1,14 @@
-//! formats: see ARCHITECTURE.md.
+//! Configuration files: texts in, checked values or diagnostics with places out. Reads no file itself.
+//!
+//! [`underpass_toml`] is the product's own format; [`diagnostic`] says what is wrong in any of them.
+
+pub mod diagnostic;
+mod encoding;
+mod nearest;
+mod rfc3339;
+mod source;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use nearest::nearest;
+pub use rfc3339::rfc3339;
+pub use source::SourceFile;
