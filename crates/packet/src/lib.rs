@@ -10,6 +10,7 @@ pub mod checksum;
 pub mod ecn;
 mod error;
 mod flow;
+mod fragment;
 pub mod icmp;
 mod ip;
 mod mss;
@@ -20,6 +21,7 @@ mod ttl;
 
 pub use error::PacketError;
 pub use flow::{FlowKey, flow_key};
+pub use fragment::fragment_v4;
 pub use ip::{IpVersion, IpView, MAX_EXTENSION_HEADERS};
 pub use mss::clamp_mss;
 pub use ttl::decrement_ttl;
