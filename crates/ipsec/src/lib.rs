@@ -4,10 +4,14 @@
 //! Nothing here opens a socket, asks the time or allocates per packet. SAs are shared by worker threads (`&self`): what
 //! changes in them is a counter, a replay window and statistics.
 
+pub mod encapsulation;
 pub mod selector;
 mod selector_text;
 pub mod spi;
+pub mod suite;
 
+pub use encapsulation::Encapsulation;
 pub use selector::{FlowSide, TrafficSelector, selectors};
 pub use selector_text::SelectorError;
 pub use spi::{Spi, SpiPair};
+pub use suite::{EspKeys, EspSuite};

@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const ICMP: u8 = 1;
 /// IP protocol number of ICMPv6.
 const ICMPV6: u8 = 58;
+/// IP protocol number of the IPv6 mobility header, whose type stands in the upper half of the port field.
+const MOBILITY: u8 = 135;
 /// Where OPAQUE lies on the port axis: just behind the last port, so that "any" is `0..=OPAQUE_PORT`.
 const OPAQUE_PORT: u32 = 65536;
 
@@ -280,7 +282,14 @@ impl TrafficSelector {
 /// Whether the port field of a selector says something for this protocol (RFC 4301 §4.4.1.1).
 #[must_use]
 pub const fn has_ports(protocol: u8) -> bool {
-    matches!(protocol, 6 | 17 | 33 | 132 | 136) || is_icmp(protocol)
+    matches!(protocol, 6 | 17 | 33 | 132 | MOBILITY | 136) || is_icmp(protocol)
+}
+
+/// Whether the port field holds one value that belongs to the packet, not to a side of it: ICMP's type and code, the
+/// mobility header's type.
+#[must_use]
+pub const fn has_single_port(protocol: u8) -> bool {
+    is_icmp(protocol) || protocol == MOBILITY
 }
 
 /// Whether type and code stand in the port field.
