@@ -86,10 +86,7 @@ impl TrafficSelector {
         let width = width(address);
         let host = low_bits(width - u32::from(length).min(width));
         let start = bits(address) & !host;
-        Self::range(
-            from_bits(start, address),
-            from_bits(start | host, address),
-        )
+        Self::range(from_bits(start, address), from_bits(start | host, address))
     }
 
     /// The same addresses for one protocol only (0 is any).
@@ -219,7 +216,10 @@ impl TrafficSelector {
             }
             let length = u8::try_from(width - host).expect("an address has at most 128 bits");
             prefixes.push((from_bits(next, self.start), length));
-            match next.checked_add(low_bits(host)).and_then(|n| n.checked_add(1)) {
+            match next
+                .checked_add(low_bits(host))
+                .and_then(|n| n.checked_add(1))
+            {
                 Some(following) if following <= last => next = following,
                 _ => return prefixes,
             }
@@ -380,7 +380,10 @@ pub mod selectors {
         if narrowed.iter().any(|held| selector.is_subset_of(held)) {
             return;
         }
-        match narrowed.iter().position(|held| held.is_subset_of(&selector)) {
+        match narrowed
+            .iter()
+            .position(|held| held.is_subset_of(&selector))
+        {
             Some(place) => {
                 let mut index = 0;
                 narrowed.retain(|held| {
@@ -408,7 +411,9 @@ pub mod selectors {
         };
         let mut pieces = vec![whole];
         for other in outer {
-            let Some(cover) = other.to_box() else { continue };
+            let Some(cover) = other.to_box() else {
+                continue;
+            };
             if other.is_v4() != selector.is_v4() {
                 continue;
             }

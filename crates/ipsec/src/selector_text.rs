@@ -71,7 +71,9 @@ pub enum SelectorError {
     #[error("`{0}` is no protocol: give a number or one of any, icmp, icmpv6, tcp, udp, sctp, gre")]
     Protocol(String),
     /// Not a port, range of ports, `any` or `opaque`.
-    #[error("`{0}` is no port: give a number to 65535, a range such as 1000-2000, `any` or `opaque`")]
+    #[error(
+        "`{0}` is no port: give a number to 65535, a range such as 1000-2000, `any` or `opaque`"
+    )]
     Port(String),
     /// Not an ICMP type (and code).
     #[error("`{0}` is no ICMP type: give a type to 255, or type and code such as 8:0")]
@@ -175,14 +177,16 @@ fn parse_protocol(text: &str) -> Result<u8, SelectorError> {
 
 /// First and last value of the port field.
 fn parse_ports(protocol: u8, text: &str) -> Result<(u16, u16), SelectorError> {
-    let (error, parse_one): (fn(String) -> SelectorError, fn(&str) -> Option<(u16, u16)>) =
-        if is_icmp(protocol) {
-            (SelectorError::IcmpType, parse_icmp_type)
-        } else {
-            (SelectorError::Port, |text| {
-                parse_number(text).map(|port| (port, port))
-            })
-        };
+    let parse_one = if is_icmp(protocol) {
+        parse_icmp_type
+    } else {
+        parse_port
+    };
+    let error = if is_icmp(protocol) {
+        SelectorError::IcmpType
+    } else {
+        SelectorError::Port
+    };
     let parsed = match text.split_once('-') {
         Some((start, end)) => parse_one(start.trim())
             .zip(parse_one(end.trim()))
@@ -192,6 +196,10 @@ fn parse_ports(protocol: u8, text: &str) -> Result<(u16, u16), SelectorError> {
     parsed
         .filter(|(start, end)| start <= end)
         .ok_or_else(|| error(text.into()))
+}
+
+fn parse_port(text: &str) -> Option<(u16, u16)> {
+    parse_number(text).map(|port| (port, port))
 }
 
 fn parse_icmp_type(text: &str) -> Option<(u16, u16)> {
