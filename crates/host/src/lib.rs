@@ -1,1 +1,13 @@
-//! host: see ARCHITECTURE.md.
+//! host: everything that touches the Linux kernel, and nothing that decides.
+//!
+//! The packet path: [`tun`] (packets in and out of the kernel's stack), [`udp`] and [`esp_socket`] (packets to and from peers),
+//! all in the batches of [`batch`]. Namespaces for labs and the demo: [`netns`].
+
+pub mod batch;
+pub mod esp_socket;
+pub mod netns;
+pub mod port_owner;
+pub mod tun;
+pub mod udp;
+
+mod sys;
