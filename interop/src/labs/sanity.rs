@@ -1,0 +1,89 @@
+//! Labs of the labs: two strongSwan gateways and our traffic tools. What fails here is no fault of our gateway.
+
+use std::time::Duration;
+
+use super::setup;
+use crate::error::{LabError, ensure};
+use crate::registry::{Lab, LabContext, Need, Report};
+use crate::strongswan::CharonOptions;
+use crate::topology::{Internet, address};
+use crate::traffic::{Stream, echo, transfer};
+
+const NEEDS: &[Need] = &[Need::Root, Need::Tun, Need::Nftables, Need::StrongSwan];
+
+pub(super) const LABS: &[Lab] = &[
+    Lab {
+        name: "strongswan_pair_sanity",
+        needs: NEEDS,
+        run: pair,
+    },
+    Lab {
+        name: "traffic_counts_what_a_lossy_path_loses",
+        needs: &[Need::Root, Need::Nftables],
+        run: lossy_path,
+    },
+];
+
+fn pair(lab: &mut LabContext) -> Result<Report, LabError> {
+    let sites = lab.sites(Internet::Direct)?;
+    let _g2 = lab.strongswan(
+        &sites.g2,
+        "g2",
+        &setup::swan_at_g2(),
+        &CharonOptions::default(),
+    )?;
+    let g1 = lab.strongswan(
+        &sites.g1,
+        "g1",
+        &setup::swan_at_g1(),
+        &CharonOptions::default(),
+    )?;
+    let before = echo(&sites.c1, address::C2, 1, Duration::from_millis(200))?;
+    ensure(before.received == 0, || {
+        "the clients reach each other without a tunnel".to_owned()
+    })?;
+    g1.initiate("net")?;
+    let pings = echo(&sites.c1, address::C2, 5, Duration::from_secs(2))?;
+    ensure(pings.received == 5, || pings.to_string())?;
+    let stream = Stream::start(&sites.c1, &sites.c2, address::C2, 5001, 1000)?;
+    stream.wait_received(3000, Duration::from_secs(15))?;
+    let report = stream.finish()?;
+    report.ensure_complete(3000)?;
+    let tcp = transfer(
+        &sites.c1,
+        &sites.c2,
+        address::C2,
+        5002,
+        4 << 20,
+        Duration::from_secs(20),
+    )?;
+    let children = g1.installed()?;
+    ensure(
+        children.len() == 1 && children[0].packets_out > 3000,
+        || format!("{children:?}"),
+    )?;
+    Ok(format!("{pings}; {report}; {tcp}; {}", children[0].encryption).into())
+}
+
+fn lossy_path(lab: &mut LabContext) -> Result<Report, LabError> {
+    let sites = lab.sites(Internet::Direct)?;
+    sites.c1.ip(&["route replace default via 10.91.1.1"])?;
+    sites.g1.ip(&["route add 10.93.1.0/24 via 192.0.2.2"])?;
+    sites.g2.ip(&["route add 10.91.1.0/24 via 192.0.2.1"])?;
+    let whole = Stream::start(&sites.c1, &sites.c2, address::C2, 5001, 1000)?;
+    whole.wait_received(1000, Duration::from_secs(10))?;
+    let whole = whole.finish()?;
+    whole.ensure_complete(1000)?;
+    sites.lose(50)?;
+    let lossy = Stream::start(&sites.c1, &sites.c2, address::C2, 5001, 1000)?;
+    lossy.wait_received(1000, Duration::from_secs(20))?;
+    let lossy = lossy.finish()?;
+    let share = lossy.lost() as f64 / lossy.sent as f64;
+    ensure((0.4..0.6).contains(&share), || {
+        format!("half of the packets should be lost: {lossy}")
+    })?;
+    sites.cut(true)?;
+    let none = echo(&sites.c1, address::C2, 2, Duration::from_millis(200))?;
+    ensure(none.received == 0, || format!("{none} through a cut"))?;
+    Ok(format!("{lossy}").into())
+}

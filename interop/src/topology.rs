@@ -1,0 +1,161 @@
+//! Two sites and what lies between them:
+//!
+//! ```text
+//! Direct  c1 10.91.1.2 ─ 10.91.1.1 g1 192.0.2.1 ═══════════════════════════ 192.0.2.2 g2 10.93.1.1 ─ 10.93.1.2 c2
+//! Nat     c1 10.91.1.2 ─ 10.91.1.1 g1 10.55.0.2 ─ 10.55.0.1 r 192.0.2.1 ═══ 192.0.2.2 g2 10.93.1.1 ─ 10.93.1.2 c2
+//! ```
+//! g2 sees 192.0.2.1 in both. The clients know no route but through their gateway.
+
+use crate::error::LabError;
+use crate::world::{NetNs, World};
+
+/// Addresses of the two sites.
+pub mod address {
+    use std::net::Ipv4Addr;
+    /// Client of site 1.
+    pub const C1: Ipv4Addr = Ipv4Addr::new(10, 91, 1, 2);
+    /// Client of site 2.
+    pub const C2: Ipv4Addr = Ipv4Addr::new(10, 93, 1, 2);
+    /// Gateway of site 1 as gateway 2 sees it (the NAT router's address where there is one).
+    pub const G1: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+    /// Gateway of site 2.
+    pub const G2: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+    /// Gateway of site 1 behind the NAT router.
+    pub const G1_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 55, 0, 2);
+    /// The address the NAT router moves to in [`super::Sites::rebind_address`].
+    pub const G1_MOVED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+    /// Network of site 1.
+    pub const NET1: &str = "10.91.1.0/24";
+    /// Network of site 2.
+    pub const NET2: &str = "10.93.1.0/24";
+}
+
+/// What lies between the two gateways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Internet {
+    /// One cable.
+    Direct,
+    /// A router that masquerades gateway 1 behind 192.0.2.1 with other ports.
+    Nat,
+}
+
+/// Two sites, a gateway and a client each.
+#[derive(Debug)]
+pub struct Sites {
+    /// Client of site 1.
+    pub c1: NetNs,
+    /// Gateway of site 1.
+    pub g1: NetNs,
+    /// Gateway of site 2.
+    pub g2: NetNs,
+    /// Client of site 2.
+    pub c2: NetNs,
+    /// The router between them, if there is one.
+    pub router: Option<NetNs>,
+}
+
+impl Sites {
+    /// Builds two sites in `world`.
+    pub fn build(world: &mut World, internet: Internet) -> Result<Self, LabError> {
+        let c1 = world.namespace("c1")?;
+        let g1 = world.namespace("g1")?;
+        let g2 = world.namespace("g2")?;
+        let c2 = world.namespace("c2")?;
+        world.join((&c1, "lan"), (&g1, "lan"))?;
+        world.join((&c2, "lan"), (&g2, "lan"))?;
+        c1.ip(&[
+            "address add 10.91.1.2/24 dev lan",
+            "route add default via 10.91.1.1",
+        ])?;
+        c2.ip(&[
+            "address add 10.93.1.2/24 dev lan",
+            "route add default via 10.93.1.1",
+        ])?;
+        g1.ip(&["address add 10.91.1.1/24 dev lan"])?;
+        g2.ip(&["address add 10.93.1.1/24 dev lan"])?;
+        let router = match internet {
+            Internet::Direct => {
+                world.join((&g1, "wan"), (&g2, "wan"))?;
+                g1.ip(&["address add 192.0.2.1/24 dev wan"])?;
+                None
+            }
+            Internet::Nat => Some(Self::build_nat(world, &g1, &g2)?),
+        };
+        g2.ip(&["address add 192.0.2.2/24 dev wan"])?;
+        Ok(Self {
+            c1,
+            g1,
+            g2,
+            c2,
+            router,
+        })
+    }
+
+    fn build_nat(world: &mut World, g1: &NetNs, g2: &NetNs) -> Result<NetNs, LabError> {
+        let router = world.namespace("r")?;
+        world.join((g1, "wan"), (&router, "in"))?;
+        world.join((&router, "out"), (g2, "wan"))?;
+        g1.ip(&[
+            "address add 10.55.0.2/24 dev wan",
+            "route add default via 10.55.0.1",
+        ])?;
+        router.ip(&[
+            "address add 10.55.0.1/24 dev in",
+            "address add 192.0.2.1/24 dev out",
+        ])?;
+        router.nft(&masquerade("40000-40999"))?;
+        Ok(router)
+    }
+
+    /// Drops `percent` of IKE and encapsulated ESP between the gateways, in both directions.
+    pub fn lose(&self, percent: u8) -> Result<(), LabError> {
+        let script = format!(
+            "table inet lab_loss\ndelete table inet lab_loss\ntable inet lab_loss {{\n chain both {{\n  \
+             type filter hook prerouting priority -310;\n  \
+             iifname \"wan\" meta l4proto {{ udp, esp }} numgen random mod 100 < {percent} drop\n }}\n}}\n"
+        );
+        self.g1.nft(&script)?;
+        self.g2.nft(&script)
+    }
+
+    /// Cuts the path between the gateways (`true`) or restores it, without either end seeing a link go down.
+    pub fn cut(&self, cut: bool) -> Result<(), LabError> {
+        self.lose(if cut { 100 } else { 0 })
+    }
+
+    /// Lets the NAT router forget its mappings: what gateway 1 sends next comes from another port.
+    pub fn rebind_port(&self) -> Result<(), LabError> {
+        let router = self.router()?;
+        router.nft(&masquerade("50000-50999"))?;
+        // Masquerading forgets the mappings of an address when that address goes.
+        router.ip(&[
+            "address del 192.0.2.1/24 dev out",
+            "address add 192.0.2.1/24 dev out",
+        ])
+    }
+
+    /// Gives the NAT router another address: what gateway 1 sends next comes from 192.0.2.9 and another port.
+    pub fn rebind_address(&self) -> Result<(), LabError> {
+        let router = self.router()?;
+        router.nft(&masquerade("50000-50999"))?;
+        router.ip(&[
+            "address del 192.0.2.1/24 dev out",
+            "address add 192.0.2.9/24 dev out",
+        ])
+    }
+
+    fn router(&self) -> Result<&NetNs, LabError> {
+        self.router
+            .as_ref()
+            .ok_or_else(|| LabError::Harness("these sites have no router between them".to_owned()))
+    }
+}
+
+/// The router's rules, replacing earlier ones: ports are never preserved.
+fn masquerade(ports: &str) -> String {
+    format!(
+        "table ip lab_nat\ndelete table ip lab_nat\ntable ip lab_nat {{\n chain post {{\n  \
+         type nat hook postrouting priority 100;\n  \
+         oifname \"out\" meta l4proto udp masquerade to :{ports}\n  oifname \"out\" masquerade\n }}\n}}\n"
+    )
+}
