@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::matching::{Field, Wanted};
 use super::numbers;
-use super::select::{Field, Wanted};
 use crate::wire::{Proposal, TransformType};
 
 /// Proposals written out of each list; the rest is counted.

@@ -15,6 +15,7 @@
 //! - D-H NONE and no D-H transform mean the same; so do INTEG NONE and no INTEG transform.
 
 mod diff;
+mod matching;
 mod numbers;
 mod select;
 mod words;
