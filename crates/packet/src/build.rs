@@ -195,3 +195,120 @@ pub fn tcp(
     };
     assemble(&header, upper, 16, payload, out)
 }
+
+#[cfg(test)]
+mod tests {
+    use core::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+    use crate::IpView;
+    use crate::checksum::{Verdict, verify_ipv4_header, verify_transport};
+
+    #[test]
+    fn an_ipv4_header_is_laid_out_as_rfc_791_draws_it() {
+        let header = IpHeader {
+            source: Ipv4Addr::new(192, 168, 0, 1).into(),
+            destination: Ipv4Addr::new(192, 168, 0, 199).into(),
+            protocol: 17,
+            tos: 0,
+            ttl: 64,
+            identification: 0,
+            dont_fragment: true,
+        };
+        let mut out = Vec::new();
+        header.append(0x73 - 20, &mut out).unwrap();
+        let expected = [
+            0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0x61, 0xc0, 0xa8,
+            0x00, 0x01, 0xc0, 0xa8, 0x00, 0xc7,
+        ];
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn an_ipv6_header_is_laid_out_as_rfc_8200_draws_it() {
+        let header = IpHeader {
+            tos: 0xb9,
+            ttl: 3,
+            ..IpHeader::new(Ipv6Addr::LOCALHOST.into(), Ipv6Addr::UNSPECIFIED.into(), 58)
+        };
+        let mut out = Vec::new();
+        header.append(0x1234, &mut out).unwrap();
+        assert_eq!(out[..8], [0x6b, 0x90, 0, 0, 0x12, 0x34, 58, 3]);
+        assert_eq!(out[8..24], Ipv6Addr::LOCALHOST.octets());
+        assert_eq!(out[24..], [0; 16]);
+    }
+
+    #[test]
+    fn lengths_beyond_the_field_are_refused_and_the_longest_is_built() {
+        let v4 = IpHeader::new(Ipv4Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into(), 1);
+        let v6 = IpHeader::new(Ipv6Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into(), 1);
+        let mixed = IpHeader {
+            source: v4.source,
+            ..v6
+        };
+        let mut out = Vec::new();
+        assert_eq!(v4.append(65_515, &mut out), Ok(()));
+        assert_eq!(
+            v4.append(65_516, &mut out),
+            Err(PacketError::TooLong(65_536))
+        );
+        assert_eq!(v6.append(65_535, &mut out), Ok(()));
+        assert_eq!(
+            v6.append(65_536, &mut out),
+            Err(PacketError::TooLong(65_576))
+        );
+        assert_eq!(
+            v6.append(usize::MAX, &mut out),
+            Err(PacketError::TooLong(usize::MAX))
+        );
+        assert_eq!(mixed.append(0, &mut out), Err(PacketError::AddressFamilies));
+    }
+
+    #[test]
+    fn udp_and_tcp_come_with_right_checksums_and_padded_options() {
+        for (source, destination) in [
+            ("10.0.0.1:1000", "10.0.0.2:2000"),
+            ("[fd00::1]:1000", "[fd00::2]:2000"),
+        ] {
+            let (source, destination): (SocketAddr, SocketAddr) =
+                (source.parse().unwrap(), destination.parse().unwrap());
+            let mut out = Vec::new();
+            udp(source, destination, b"hello", &mut out).unwrap();
+            let view = IpView::parse(&out).unwrap();
+            assert_eq!(view.payload()[..6], [0x03, 0xe8, 0x07, 0xd0, 0, 13]);
+            assert_eq!(&view.payload()[8..], b"hello");
+            assert_eq!(verify_transport(&view), Verdict::Valid);
+            assert!(view.header_len() == 40 || verify_ipv4_header(&out[..20]));
+
+            let header = IpHeader::new(source.ip(), destination.ip(), 6);
+            let fields = TcpHeader {
+                source_port: 1000,
+                destination_port: 2000,
+                sequence: 0x0102_0304,
+                acknowledgement: 0x0506_0708,
+                flags: 0x12,
+                window: 0x0a0b,
+                options: &[2, 4, 5, 0xb4, 1],
+            };
+            tcp(&header, &fields, b"x", &mut out).unwrap();
+            let view = IpView::parse(&out).unwrap();
+            let upper = view.payload();
+            assert_eq!(
+                upper[..16],
+                [
+                    3, 0xe8, 7, 0xd0, 1, 2, 3, 4, 5, 6, 7, 8, 0x70, 0x12, 0x0a, 0x0b
+                ]
+            );
+            assert_eq!(upper[20..], [2, 4, 5, 0xb4, 1, 0, 0, 0, b'x']);
+            assert_eq!(verify_transport(&view), Verdict::Valid);
+            let too_many = TcpHeader {
+                options: &[1; 41],
+                ..fields
+            };
+            assert_eq!(
+                tcp(&header, &too_many, b"", &mut out),
+                Err(PacketError::TooLong(64))
+            );
+        }
+    }
+}

@@ -172,9 +172,13 @@ pub fn verify_transport(view: &IpView<'_>) -> Verdict {
     }
 }
 
-/// The checksum after one 16-bit word changed from `old` to `new` (RFC 1624 §3, equation 3).
+/// The checksum after one 16-bit word changed from `old` to `new` (RFC 1624 §3, equation 3; unchanged words change
+/// nothing, erratum 4782).
 #[must_use]
 pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
+    if old == new {
+        return checksum;
+    }
     !fold(u32::from(!checksum) + u32::from(!old) + u32::from(new))
 }
 
@@ -182,5 +186,167 @@ pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
 /// even offset. A UDP checksum that becomes zero is the caller's to turn into 0xffff.
 #[must_use]
 pub fn update_sum(checksum: u16, old: u32, new: u32) -> u16 {
-    !fold(u32::from(!checksum) + u32::from(!fold(old)) + u32::from(fold(new)))
+    update(checksum, fold(old), fold(new))
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+    use crate::build;
+
+    /// The sum as RFC 1071 §1 defines it, word by word.
+    fn by_definition(data: &[u8]) -> u16 {
+        let mut total = 0_u64;
+        for pair in data.chunks(2) {
+            total += u64::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]));
+        }
+        while total > 0xffff {
+            total = (total & 0xffff) + (total >> 16);
+        }
+        u16::try_from(total).unwrap()
+    }
+
+    #[test]
+    fn the_example_of_rfc_1071_section_3_sums_to_ddf2() {
+        let data = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(fold(sum(&data)), 0xddf2);
+        assert_eq!(checksum(&data), 0x220d);
+    }
+
+    #[test]
+    fn sum_and_copy_agree_with_the_definition_at_every_length_and_alignment() {
+        let data: Vec<u8> = (0..400_u32)
+            .map(|i| u8::try_from(i * 151 % 256).unwrap())
+            .collect();
+        for start in 0..9 {
+            for end in start..data.len() {
+                let piece = &data[start..end];
+                assert_eq!(fold(sum(piece)), by_definition(piece), "{start}..{end}");
+                let mut copy = vec![0xee; piece.len() + 3];
+                assert_eq!(
+                    fold(copy_and_sum(piece, &mut copy)),
+                    by_definition(piece),
+                    "{start}..{end}"
+                );
+                assert_eq!(&copy[..piece.len()], piece);
+                assert_eq!(&copy[piece.len()..], [0xee; 3]);
+            }
+        }
+        let ones = vec![0xff; 65_535];
+        assert_eq!(fold(sum(&ones)), by_definition(&ones));
+    }
+
+    #[test]
+    fn a_copy_into_too_short_a_place_is_cut() {
+        let mut short = [0; 3];
+        assert_eq!(
+            fold(copy_and_sum(&[1, 2, 3, 4, 5], &mut short)),
+            by_definition(&[1, 2, 3])
+        );
+        assert_eq!(short, [1, 2, 3]);
+    }
+
+    #[test]
+    fn sums_of_even_pieces_add_up() {
+        let data: Vec<u8> = (0..=255).collect();
+        let (head, tail) = data.split_at(102);
+        assert_eq!(fold(sum(head) + sum(tail)), fold(sum(&data)));
+    }
+
+    #[test]
+    fn the_example_of_rfc_1624_section_4_gives_plus_zero() {
+        assert_eq!(update(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
+    #[test]
+    fn an_unchanged_word_leaves_the_checksum_alone() {
+        assert_eq!(update(0x0000, 0x5555, 0x5555), 0x0000);
+    }
+
+    #[test]
+    fn an_incremental_update_equals_a_computation_from_scratch() {
+        let mut header: [u8; 20] = [
+            0x45, 0, 0, 60, 0x12, 0x34, 0x40, 0, 64, 6, 0, 0, 192, 0, 2, 1, 198, 51, 100, 7,
+        ];
+        let mut stored = ipv4_header(&header);
+        for step in 0..=u16::MAX {
+            let old = u16::from_be_bytes([header[4], header[5]]);
+            let new = step.wrapping_mul(40_503);
+            header[4..6].copy_from_slice(&new.to_be_bytes());
+            stored = update(stored, old, new);
+            assert_eq!(stored, ipv4_header(&header), "{old:04x} -> {new:04x}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_replaced_by_its_sums() {
+        let before = [10, 0, 0, 1];
+        let after = [203, 0, 113, 9];
+        let rest = [0x11, 0x22, 0x33];
+        let whole = |address: [u8; 4]| checksum(&[&address[..], &rest[..]].concat());
+        assert_eq!(
+            update_sum(whole(before), sum(&before), sum(&after)),
+            whole(after)
+        );
+    }
+
+    #[test]
+    fn a_known_ipv4_header_verifies_and_refreshes() {
+        let mut header = [
+            0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0x61, 0xc0, 0xa8,
+            0x00, 0x01, 0xc0, 0xa8, 0x00, 0xc7,
+        ];
+        assert_eq!(ipv4_header(&header), 0xb861);
+        assert!(verify_ipv4_header(&header));
+        header[10] = 0;
+        assert!(!verify_ipv4_header(&header));
+        refresh_ipv4_header(&mut header);
+        assert_eq!(header[10..12], [0xb8, 0x61]);
+    }
+
+    #[test]
+    fn udp_never_announces_the_checksum_zero() {
+        let (source, destination) = (
+            IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+            IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
+        );
+        let mut datagram = [0, 1, 0, 2, 0, 10, 0, 0, 0, 0];
+        let base = transport(source, destination, protocol::UDP, &datagram);
+        datagram[8..10].copy_from_slice(&base.to_be_bytes());
+        assert_eq!(
+            transport(source, destination, protocol::UDP, &datagram),
+            0xffff
+        );
+        assert_eq!(
+            transport(source, destination, protocol::TCP, &datagram[..0]),
+            { !fold(pseudo_header(source, destination, protocol::TCP, 0)) }
+        );
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_transport_segment_is_noticed() {
+        let v4 = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        let v6 = |last| IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last));
+        for (source, destination) in [(v4(1), v4(2)), (v6(1), v6(2))] {
+            let mut packet = Vec::new();
+            let at = |ip| core::net::SocketAddr::new(ip, 4500);
+            build::udp(at(source), at(destination), b"payload", &mut packet).unwrap();
+            let view = IpView::parse(&packet).unwrap();
+            assert_eq!(verify_transport(&view), Verdict::Valid);
+            let start = view.transport_offset();
+            for bit in 0..(packet.len() - start) * 8 {
+                let mut damaged = packet.clone();
+                damaged[start + bit / 8] ^= 1 << (bit % 8);
+                let verdict = verify_transport(&IpView::parse(&damaged).unwrap());
+                assert_eq!(verdict, Verdict::Invalid, "bit {bit}");
+            }
+            packet[start + 6..start + 8].fill(0);
+            assert_eq!(
+                verify_transport(&IpView::parse(&packet).unwrap()),
+                Verdict::Absent
+            );
+        }
+    }
 }

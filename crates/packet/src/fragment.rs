@@ -118,3 +118,128 @@ fn header_of_later_fragments(header: &[u8], later: &mut [u8; 60]) -> usize {
     let _ = put(later, 0, &[0x40 | words]);
     length
 }
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::build::IpHeader;
+    use crate::checksum::verify_ipv4_header;
+
+    fn packet(payload_len: usize, options: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let header = IpHeader {
+            dont_fragment: false,
+            identification: 0x77,
+            ..IpHeader::new(
+                IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+                IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
+                17,
+            )
+        };
+        header
+            .append(options.len() + payload_len, &mut bytes)
+            .unwrap();
+        bytes[0] = 0x45 + u8::try_from(options.len() / 4).unwrap();
+        bytes.extend_from_slice(options);
+        bytes.extend((0..payload_len).map(|i| u8::try_from(i % 251).unwrap()));
+        checksum::refresh_ipv4_header(&mut bytes);
+        bytes
+    }
+
+    fn fragments(packet: &[u8], mtu: usize) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        let count = fragment_v4(packet, mtu, |fragment| all.push(fragment.to_vec())).unwrap();
+        assert_eq!(count, all.len());
+        all
+    }
+
+    /// Puts fragments together by offset, asserting that none overlaps, is missing, or is damaged.
+    fn reassemble(fragments: &[Vec<u8>]) -> Vec<u8> {
+        let mut data = Vec::new();
+        for (index, fragment) in fragments.iter().enumerate() {
+            let view = IpView::parse(fragment).unwrap();
+            assert_eq!(view.total_len(), fragment.len());
+            assert!(verify_ipv4_header(&fragment[..view.header_len()]));
+            assert_eq!(view.identification(), Some(0x77));
+            assert_eq!(view.fragment_offset(), data.len());
+            assert_eq!(view.more_fragments(), index + 1 != fragments.len());
+            data.extend_from_slice(view.payload());
+        }
+        data
+    }
+
+    #[test]
+    fn fragments_fit_the_mtu_and_reassemble_to_the_original() {
+        for payload_len in [9, 100, 1473, 4000, 65_515] {
+            for mtu in [28, 29, 68, 576, 1400, 1499, 1500] {
+                let original = packet(payload_len, &[]);
+                let parts = fragments(&original, mtu);
+                assert!(parts.iter().all(|part| part.len() <= mtu));
+                assert_eq!(reassemble(&parts), original[20..], "{payload_len} at {mtu}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fragment_is_cut_again_and_still_reassembles() {
+        let original = packet(4000, &[]);
+        let again: Vec<Vec<u8>> = fragments(&original, 1500)
+            .iter()
+            .flat_map(|part| fragments(part, 600))
+            .collect();
+        assert_eq!(reassemble(&again), original[20..]);
+    }
+
+    #[test]
+    fn only_options_marked_as_copied_reach_later_fragments() {
+        // NOP, record route (not copied), router alert (copied), end.
+        let options = [1, 7, 3, 4, 0x94, 4, 0, 0, 0, 0, 0, 0];
+        let parts = fragments(&packet(200, &options), 100);
+        assert_eq!(parts[0][20..32], options);
+        for part in &parts[1..] {
+            assert_eq!(part[0], 0x46);
+            assert_eq!(part[20..24], [0x94, 4, 0, 0]);
+        }
+        assert_eq!(reassemble(&parts), packet(200, &options)[32..]);
+    }
+
+    #[test]
+    fn malformed_options_are_not_copied() {
+        for options in [
+            [0x94, 0, 0x94, 4],
+            [0x94, 1, 0x94, 4],
+            [0x94, 9, 0, 0],
+            [1, 1, 1, 0x94],
+        ] {
+            let parts = fragments(&packet(200, &options), 100);
+            assert_eq!(parts[1][0], 0x45, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn what_fits_passes_and_what_may_not_be_cut_is_refused() {
+        let original = packet(80, &[]);
+        assert_eq!(fragments(&original, 100), core::slice::from_ref(&original));
+
+        let mut forbidden = original.clone();
+        forbidden[6] |= 0x40;
+        let refused = fragment_v4(&forbidden, 99, |_| panic!("handed out"));
+        assert_eq!(
+            refused,
+            Err(PacketError::DontFragment {
+                length: 100,
+                mtu: 99
+            })
+        );
+
+        let refused = fragment_v4(&original, 27, |_| panic!("handed out"));
+        assert_eq!(refused, Err(PacketError::MtuTooSmall(27)));
+
+        let mut beyond = packet(1000, &[]);
+        beyond[6..8].copy_from_slice(&[0x1f, 0xff]);
+        let refused = fragment_v4(&beyond, 576, |_| panic!("handed out"));
+        assert_eq!(refused, Err(PacketError::TooLong(65_528 + 1000)));
+    }
+}

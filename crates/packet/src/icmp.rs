@@ -322,3 +322,258 @@ pub fn parse_too_big(packet: &[u8]) -> Option<TooBig<'_>> {
     }
     Some(TooBig { mtu, quoted })
 }
+
+#[cfg(test)]
+mod tests {
+    use core::net::{Ipv6Addr, SocketAddr};
+
+    use super::*;
+    use crate::build;
+    use crate::checksum::{Verdict, verify_ipv4_header, verify_transport};
+
+    fn v4(last: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))
+    }
+
+    fn v6(last: u16) -> IpAddr {
+        IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last))
+    }
+
+    fn datagram(source: IpAddr, destination: IpAddr, length: usize) -> Vec<u8> {
+        let mut packet = Vec::new();
+        let at = |ip| SocketAddr::new(ip, 9);
+        build::udp(
+            at(source),
+            at(destination),
+            &vec![0x5a; length],
+            &mut packet,
+        )
+        .unwrap();
+        packet
+    }
+
+    type Builder = fn(&[u8], IpAddr, &mut Vec<u8>) -> Result<(), Silence>;
+
+    fn net(original: &[u8], ours: IpAddr, out: &mut Vec<u8>) -> Result<(), Silence> {
+        unreachable(original, Unreachable::Net, ours, out)
+    }
+
+    fn host(original: &[u8], ours: IpAddr, out: &mut Vec<u8>) -> Result<(), Silence> {
+        unreachable(original, Unreachable::Host, ours, out)
+    }
+
+    fn prohibited(original: &[u8], ours: IpAddr, out: &mut Vec<u8>) -> Result<(), Silence> {
+        unreachable(original, Unreachable::AdminProhibited, ours, out)
+    }
+
+    fn big(original: &[u8], ours: IpAddr, out: &mut Vec<u8>) -> Result<(), Silence> {
+        too_big(original, 1438, ours, out)
+    }
+
+    #[test]
+    fn each_error_has_its_type_code_and_quotation_in_both_versions() {
+        type Row = (&'static str, Builder, [u8; 2], [u8; 2], [u8; 4]);
+        let table: [Row; 5] = [
+            ("too big", big, [3, 4], [2, 0], [0, 0, 0x05, 0x9e]),
+            ("net", net, [3, 0], [1, 0], [0; 4]),
+            ("host", host, [3, 1], [1, 3], [0; 4]),
+            ("prohibited", prohibited, [3, 13], [1, 1], [0; 4]),
+            ("time", time_exceeded, [11, 0], [3, 0], [0; 4]),
+        ];
+        for (name, builder, kind_v4, kind_v6, rest) in table {
+            for length in [0, 100, 1500] {
+                for (from, to, ours, kind, most) in [
+                    (v4(1), v4(2), v4(254), kind_v4, 576),
+                    (v6(1), v6(2), v6(254), kind_v6, 1280),
+                ] {
+                    let original = datagram(from, to, length);
+                    let mut out = vec![0xff; 9];
+                    builder(&original, ours, &mut out).unwrap();
+                    let view = IpView::parse(&out).unwrap();
+                    assert_eq!((view.source(), view.destination()), (ours, from), "{name}");
+                    assert_eq!(view.total_len(), out.len());
+                    assert_eq!(verify_transport(&view), Verdict::Valid, "{name}");
+                    if view.version() == IpVersion::V4 {
+                        assert!(verify_ipv4_header(&out[..20]));
+                    }
+                    let (header, quoted) = view.payload().split_at(8);
+                    assert_eq!(header[..2], kind, "{name}");
+                    assert_eq!(header[4..], rest, "{name}");
+                    let expected = original.len().min(most - view.transport_offset() - 8);
+                    assert_eq!(quoted, &original[..expected], "{name} {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_must_not_be_answered_is_not() {
+        let fragment = |mut packet: Vec<u8>| {
+            packet[7] = 1;
+            packet
+        };
+        let from = |a, b, c, d| datagram(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), v4(2), 8);
+        let to = |a, b, c, d| datagram(v4(1), IpAddr::V4(Ipv4Addr::new(a, b, c, d)), 8);
+        let mut error = Vec::new();
+        net(&datagram(v4(1), v4(2), 8), v4(2), &mut error).unwrap();
+        let mut error_v6 = Vec::new();
+        net(&datagram(v6(1), v6(2), 8), v6(2), &mut error_v6).unwrap();
+        let v6_multicast = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
+        let table = [
+            (
+                "later fragment",
+                fragment(datagram(v4(1), v4(2), 8)),
+                Silence::LaterFragment,
+            ),
+            (
+                "unspecified source",
+                from(0, 0, 0, 0),
+                Silence::SourceNotUnicast,
+            ),
+            (
+                "loopback source",
+                from(127, 0, 0, 1),
+                Silence::SourceNotUnicast,
+            ),
+            (
+                "multicast source",
+                from(224, 0, 0, 1),
+                Silence::SourceNotUnicast,
+            ),
+            (
+                "broadcast source",
+                from(255, 255, 255, 255),
+                Silence::SourceNotUnicast,
+            ),
+            (
+                "reserved source",
+                from(240, 0, 0, 1),
+                Silence::SourceNotUnicast,
+            ),
+            ("multicast", to(239, 1, 1, 1), Silence::ManyDestinations),
+            (
+                "broadcast",
+                to(255, 255, 255, 255),
+                Silence::ManyDestinations,
+            ),
+            ("ICMP error", error, Silence::IcmpError),
+            ("ICMPv6 error", error_v6, Silence::IcmpError),
+            (
+                "unspecified v6",
+                datagram(IpAddr::V6(Ipv6Addr::UNSPECIFIED), v6(1), 8),
+                Silence::SourceNotUnicast,
+            ),
+            (
+                "multicast v6",
+                datagram(v6(1), v6_multicast, 8),
+                Silence::ManyDestinations,
+            ),
+        ];
+        for (name, original, silence) in table {
+            let ours = if original[0] >> 4 == 4 {
+                v4(254)
+            } else {
+                v6(254)
+            };
+            let mut out = Vec::new();
+            assert_eq!(net(&original, ours, &mut out), Err(silence), "{name}");
+            assert_eq!(
+                time_exceeded(&original, ours, &mut out),
+                Err(silence),
+                "{name}"
+            );
+        }
+        let mut out = Vec::new();
+        assert_eq!(
+            big(&datagram(v6(1), v6_multicast, 8), v6(254), &mut out),
+            Ok(())
+        );
+        assert_eq!(
+            net(&datagram(v4(1), v4(2), 8), v6(254), &mut out),
+            Err(Silence::OtherVersion)
+        );
+        assert!(matches!(
+            net(&[0x45, 0], v4(254), &mut out),
+            Err(Silence::Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn icmp_queries_are_answered_and_unknown_or_cut_types_are_not() {
+        for (kind, answered) in [
+            (8_u8, true),
+            (0, true),
+            (13, true),
+            (3, false),
+            (5, false),
+            (11, false),
+            (200, false),
+        ] {
+            let mut packet = Vec::new();
+            echo_request(v4(1), v4(2), 1, 1, b"", &mut packet).unwrap();
+            packet[20] = kind;
+            assert_eq!(
+                net(&packet, v4(254), &mut Vec::new()).is_ok(),
+                answered,
+                "type {kind}"
+            );
+        }
+        let mut cut = Vec::new();
+        IpHeader::new(v4(1), v4(2), protocol::ICMP)
+            .append(0, &mut cut)
+            .unwrap();
+        assert_eq!(net(&cut, v4(254), &mut Vec::new()), Err(Silence::IcmpError));
+    }
+
+    #[test]
+    fn an_echo_is_parsed_and_its_reply_swaps_only_the_addresses() {
+        for (here, there) in [(v4(1), v4(2)), (v6(1), v6(2))] {
+            let mut request = Vec::new();
+            echo_request(here, there, 0xbeef, 0xfffe, b"abc", &mut request).unwrap();
+            let echo = parse_echo(&request).unwrap();
+            assert_eq!(
+                (echo.source, echo.destination, echo.is_reply),
+                (here, there, false)
+            );
+            assert_eq!(
+                (echo.identifier, echo.sequence, echo.payload),
+                (0xbeef, 0xfffe, &b"abc"[..])
+            );
+            let mut reply = Vec::new();
+            echo_reply(&echo, &mut reply).unwrap();
+            let answer = parse_echo(&reply).unwrap();
+            let expected = Echo {
+                source: there,
+                destination: here,
+                is_reply: true,
+                ..echo
+            };
+            assert_eq!(answer, expected);
+            let last = request.len() - 1;
+            request[last] ^= 1;
+            assert_eq!(parse_echo(&request), None, "a damaged echo is none");
+        }
+        assert_eq!(
+            echo_request(v4(1), v6(1), 0, 0, b"", &mut Vec::new()),
+            Err(PacketError::AddressFamilies)
+        );
+        let huge = vec![0; 65_600];
+        assert!(matches!(
+            echo_request(v4(1), v4(2), 0, 0, &huge, &mut Vec::new()),
+            Err(PacketError::TooLong(_))
+        ));
+    }
+
+    #[test]
+    fn a_too_big_message_is_read_back() {
+        for (from, to, ours) in [(v4(1), v4(2), v4(254)), (v6(1), v6(2), v6(254))] {
+            let original = datagram(from, to, 60);
+            let mut out = Vec::new();
+            too_big(&original, 1280, ours, &mut out).unwrap();
+            let message = parse_too_big(&out).unwrap();
+            assert_eq!((message.mtu, message.quoted), (1280, &original[..]));
+            time_exceeded(&original, ours, &mut out).unwrap();
+            assert_eq!(parse_too_big(&out), None);
+        }
+    }
+}

@@ -297,3 +297,174 @@ fn truncated(what: &'static str, needed: usize, available: usize) -> PacketError
         available,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::IpHeader;
+
+    fn v6(first: u8, rest: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let address = IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1));
+        IpHeader::new(address, address, first)
+            .append(rest.len(), &mut bytes)
+            .unwrap();
+        bytes.extend_from_slice(rest);
+        bytes
+    }
+
+    fn v4() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let header = IpHeader {
+            source: Ipv4Addr::new(192, 0, 2, 1).into(),
+            destination: Ipv4Addr::new(198, 51, 100, 2).into(),
+            protocol: 17,
+            tos: 0xb9,
+            ttl: 63,
+            identification: 0xbeef,
+            dont_fragment: false,
+        };
+        header.append(8, &mut bytes).unwrap();
+        bytes.extend_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8]);
+        bytes
+    }
+
+    #[test]
+    fn an_ipv4_packet_shows_every_field_and_no_padding() {
+        let mut bytes = v4();
+        bytes.extend_from_slice(&[0xaa; 5]);
+        let view = IpView::parse(&bytes).unwrap();
+        assert_eq!(view.version(), IpVersion::V4);
+        assert_eq!(view.source(), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+        assert_eq!(
+            view.destination(),
+            IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2))
+        );
+        assert_eq!((view.tos(), view.ttl(), view.protocol()), (0xb9, 63, 17));
+        assert_eq!(
+            (view.header_len(), view.transport_offset(), view.total_len()),
+            (20, 20, 28)
+        );
+        assert_eq!(view.identification(), Some(0xbeef));
+        assert!(!view.dont_fragment() && !view.is_fragment());
+        assert_eq!(view.payload(), [1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn an_ipv4_header_with_options_moves_the_upper_layer() {
+        let mut bytes = v4();
+        bytes[0] = 0x46;
+        let view = IpView::parse(&bytes).unwrap();
+        assert_eq!((view.header_len(), view.transport_offset()), (24, 24));
+        assert_eq!(view.payload(), [5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn ipv4_fragment_fields_are_read_in_bytes() {
+        let mut bytes = v4();
+        bytes[6..8].copy_from_slice(&[0x20, 0xb9]);
+        let view = IpView::parse(&bytes).unwrap();
+        assert!(view.is_fragment() && view.more_fragments());
+        assert_eq!(view.fragment_offset(), 0xb9 * 8);
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let change = |at: usize, value: u8| {
+            let mut bytes = v4();
+            bytes[at] = value;
+            IpView::parse(&bytes).map(|view| view.total_len())
+        };
+        assert_eq!(change(0, 0x55), Err(PacketError::Version(5)));
+        assert_eq!(change(0, 0x44), Err(PacketError::HeaderLength(16)));
+        assert_eq!(
+            change(3, 19),
+            Err(PacketError::TotalLength {
+                total: 19,
+                header: 20
+            })
+        );
+        assert!(matches!(
+            change(3, 29),
+            Err(PacketError::Truncated {
+                needed: 29,
+                available: 28,
+                ..
+            })
+        ));
+        assert!(matches!(
+            IpView::parse(&[]),
+            Err(PacketError::Truncated { .. })
+        ));
+    }
+
+    #[test]
+    fn the_ipv6_chain_is_followed_to_the_upper_layer() {
+        // Hop-by-hop (8 bytes), destination options (16), routing (8), fragment (8, atomic), UDP.
+        let mut rest = vec![60, 0, 1, 4, 0, 0, 0, 0];
+        rest.extend_from_slice(&[43, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        rest.extend_from_slice(&[44, 0, 4, 0, 0, 0, 0, 0]);
+        rest.extend_from_slice(&[17, 0, 0, 0, 0xde, 0xad, 0xbe, 0xef]);
+        rest.extend_from_slice(b"datagram");
+        let bytes = v6(0, &rest);
+        let view = IpView::parse(&bytes).unwrap();
+        assert_eq!(
+            (view.protocol(), view.header_len(), view.transport_offset()),
+            (17, 40, 80)
+        );
+        assert_eq!(view.identification(), Some(0xdead_beef));
+        assert!(!view.is_fragment(), "an atomic fragment is whole");
+        assert!(view.dont_fragment());
+        assert_eq!(view.payload(), b"datagram");
+    }
+
+    #[test]
+    fn ah_and_esp_are_next_layer_protocols() {
+        for number in [50, 51] {
+            let bytes = v6(number, &[6, 4, 0, 0, 0, 0, 0, 0]);
+            assert_eq!(IpView::parse(&bytes).unwrap().protocol(), number);
+        }
+    }
+
+    #[test]
+    fn a_later_ipv6_fragment_is_not_looked_into() {
+        let bytes = v6(44, &[60, 0, 0x05, 0xa9, 0, 0, 0, 7, 6, 255, 1, 2]);
+        let view = IpView::parse(&bytes).unwrap();
+        assert_eq!((view.protocol(), view.transport_offset()), (60, 48));
+        assert_eq!(
+            (view.fragment_offset(), view.more_fragments()),
+            (0x05a8, true)
+        );
+    }
+
+    #[test]
+    fn the_walk_ends_after_eight_extension_headers() {
+        let chain = |count: usize| {
+            let mut rest: Vec<u8> = [60, 0, 1, 4, 0, 0, 0, 0].repeat(count);
+            rest[(count - 1) * 8] = 59;
+            let bytes = v6(60, &rest);
+            IpView::parse(&bytes).map(|view| view.transport_offset())
+        };
+        assert_eq!(chain(MAX_EXTENSION_HEADERS), Ok(40 + 64));
+        assert_eq!(
+            chain(MAX_EXTENSION_HEADERS + 1),
+            Err(PacketError::ExtensionHeaders)
+        );
+    }
+
+    #[test]
+    fn an_extension_header_that_leaves_the_packet_is_refused() {
+        for rest in [
+            &[][..],
+            &[17],
+            &[17, 0, 0, 0, 0, 0, 0],
+            &[17, 1, 0, 0, 0, 0, 0, 0],
+        ] {
+            let result = IpView::parse(&v6(0, rest)).map(|view| view.protocol());
+            assert!(
+                matches!(result, Err(PacketError::Truncated { .. })),
+                "{rest:?}: {result:?}"
+            );
+        }
+    }
+}

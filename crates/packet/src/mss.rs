@@ -92,3 +92,124 @@ fn find(packet: &[u8]) -> Option<MssOption> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+    use crate::build::{self, IpHeader, TcpHeader};
+    use crate::checksum::{Verdict, verify_transport};
+
+    const ACK: u8 = 0x10;
+
+    fn segment(address: IpAddr, flags: u8, options: &[u8]) -> Vec<u8> {
+        let fields = TcpHeader {
+            source_port: 40_000,
+            destination_port: 443,
+            sequence: 7,
+            acknowledgement: 0,
+            flags,
+            window: 64_240,
+            options,
+        };
+        let mut packet = Vec::new();
+        let header = IpHeader::new(address, address, protocol::TCP);
+        build::tcp(&header, &fields, b"", &mut packet).unwrap();
+        packet
+    }
+
+    fn addresses() -> [IpAddr; 2] {
+        [
+            IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3)),
+            IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9)),
+        ]
+    }
+
+    #[test]
+    fn a_syn_or_syn_ack_is_clamped_at_any_position_of_the_option() {
+        let layouts: [(&[u8], &[u8]); 4] = [
+            (&[2, 4, 0x05, 0xb4], &[2, 4, 0x05, 0x00]),
+            (&[1, 2, 4, 0x05, 0xb4], &[1, 2, 4, 0x05, 0x00]),
+            (
+                &[3, 3, 7, 2, 4, 0xff, 0xff, 1],
+                &[3, 3, 7, 2, 4, 0x05, 0x00, 1],
+            ),
+            (
+                &[4, 2, 1, 1, 2, 4, 0x05, 0x01, 0],
+                &[4, 2, 1, 1, 2, 4, 0x05, 0x00, 0],
+            ),
+        ];
+        for address in addresses() {
+            for flags in [SYN, SYN | ACK] {
+                for (before, after) in layouts {
+                    let mut packet = segment(address, flags, before);
+                    assert!(clamp_mss(&mut packet, 1280, 1280, false));
+                    assert_eq!(packet, segment(address, flags, after), "{before:?}");
+                    assert_eq!(
+                        verify_transport(&IpView::parse(&packet).unwrap()),
+                        Verdict::Valid
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_version_has_its_own_limit() {
+        let [v4, v6] = addresses();
+        for (address, expected) in [(v4, 1398_u16), (v6, 1378)] {
+            let mut packet = segment(address, SYN, &[2, 4, 0x05, 0xb4]);
+            assert!(clamp_mss(&mut packet, 1398, 1378, false));
+            assert_eq!(
+                packet,
+                segment(
+                    address,
+                    SYN,
+                    &[&[2, 4][..], &expected.to_be_bytes()].concat()
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn the_mss_is_never_raised_nor_added_and_other_packets_stay() {
+        for address in addresses() {
+            let unchanged: [(u8, &[u8], u16); 8] = [
+                (SYN, &[2, 4, 0x05, 0x00], 1280),
+                (SYN, &[2, 4, 0x02, 0x18], 1280),
+                (SYN, &[], 1280),
+                (ACK, &[2, 4, 0x05, 0xb4], 1280),
+                (SYN, &[2, 4, 0x05, 0xb4], 0),
+                (SYN, &[0, 2, 4, 0x05, 0xb4, 0, 0, 0], 1280),
+                (SYN, &[2, 3, 0x05, 0xb4], 1280),
+                (SYN, &[3, 0, 2, 4, 0x05, 0xb4, 0, 0], 1280),
+            ];
+            for (flags, options, limit) in unchanged {
+                let before = segment(address, flags, options);
+                let mut packet = before.clone();
+                assert!(!clamp_mss(&mut packet, limit, limit, false), "{options:?}");
+                assert_eq!(packet, before);
+            }
+        }
+    }
+
+    #[test]
+    fn a_partial_checksum_and_a_wrong_one_stay_what_they_are() {
+        for address in addresses() {
+            let mut packet = segment(address, SYN, &[2, 4, 0x05, 0xb4]);
+            let at = IpView::parse(&packet).unwrap().transport_offset() + 16;
+            let before = packet[at..at + 2].to_vec();
+            assert!(clamp_mss(&mut packet, 1000, 1000, true));
+            assert_eq!(packet[at..at + 2], before[..]);
+
+            let mut packet = segment(address, SYN, &[2, 4, 0x05, 0xb4]);
+            packet[at] ^= 0x40;
+            assert!(clamp_mss(&mut packet, 1000, 1000, false));
+            assert_eq!(
+                verify_transport(&IpView::parse(&packet).unwrap()),
+                Verdict::Invalid
+            );
+        }
+    }
+}

@@ -28,3 +28,42 @@ pub fn decrement_ttl(packet: &mut [u8]) -> Result<u8, PacketError> {
     }
     Ok(left)
 }
+
+#[cfg(test)]
+mod tests {
+    use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+    use crate::build::IpHeader;
+    use crate::protocol;
+
+    fn packet(address: IpAddr, ttl: u8) -> Vec<u8> {
+        let mut packet = Vec::new();
+        let header = IpHeader {
+            ttl,
+            ..IpHeader::new(address, address, protocol::UDP)
+        };
+        header.append(0, &mut packet).unwrap();
+        packet
+    }
+
+    #[test]
+    fn every_ttl_goes_down_by_one_and_the_last_is_refused() {
+        for address in [
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ] {
+            for ttl in 0..=u8::MAX {
+                let mut bytes = packet(address, ttl);
+                let result = decrement_ttl(&mut bytes);
+                if ttl > 1 {
+                    assert_eq!(result, Ok(ttl - 1));
+                    assert_eq!(bytes, packet(address, ttl - 1));
+                } else {
+                    assert_eq!(result, Err(PacketError::TtlExpired));
+                    assert_eq!(bytes, packet(address, ttl));
+                }
+            }
+        }
+    }
+}

@@ -141,7 +141,8 @@ impl<'a> Segments<'a> {
         head_to.copy_from_slice(head);
         // The field takes part: it holds the sum of the pseudo header.
         let sum = checksum::copy_and_sum(tail, tail_to);
-        put(dst, at, &nonzero(!checksum::fold(sum)).to_be_bytes())
+        let is_udp = at - start == UDP_CHECKSUM;
+        put(dst, at, &stored(sum, is_udp).to_be_bytes())
     }
 
     fn write_segment(&self, gso: &Super, index: usize, dst: &mut [u8]) -> Option<()> {
@@ -189,17 +190,19 @@ impl<'a> Segments<'a> {
         };
         put(transport, checksum_at, &[0, 0])?;
         let sum = gso.pseudo + upper_len + checksum::sum(transport) + body_sum;
-        put(
-            transport,
-            checksum_at,
-            &nonzero(!checksum::fold(sum)).to_be_bytes(),
-        )
+        let is_udp = gso.transport == Transport::Udp;
+        put(transport, checksum_at, &stored(sum, is_udp).to_be_bytes())
     }
 }
 
-/// Zero and 0xffff are the same number in one's complement; zero would say "no checksum" in UDP (RFC 768).
-fn nonzero(checksum: u16) -> u16 {
-    if checksum == 0 { 0xffff } else { checksum }
+/// The checksum for `sum` as it is stored: zero would say "no checksum" in UDP, so it becomes its equal 0xffff (RFC 768).
+fn stored(sum: u32, is_udp: bool) -> u16 {
+    let checksum = !checksum::fold(sum);
+    if is_udp && checksum == 0 {
+        0xffff
+    } else {
+        checksum
+    }
 }
 
 fn plain(header: &VnetHeader, view: &IpView<'_>) -> Result<Shape, OffloadError> {
