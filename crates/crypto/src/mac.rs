@@ -39,17 +39,17 @@ impl Mac {
 /// A key made ready for any number of messages, from any number of threads.
 pub(crate) enum MacKey {
     /// HMAC with any hash.
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     /// AES-128-CMAC.
     Cmac(cmac::Key),
     /// AES-128-XCBC.
-    Xcbc(XcbcKey),
+    Xcbc(Box<XcbcKey>),
 }
 
 impl MacKey {
     /// HMAC under a key of any length.
     pub(crate) fn hmac(algorithm: hmac::Algorithm, key: &[u8]) -> Self {
-        Self::Hmac(hmac::Key::new(algorithm, key))
+        Self::Hmac(Box::new(hmac::Key::new(algorithm, key)))
     }
 
     /// AES-128-CMAC.
@@ -59,7 +59,7 @@ impl MacKey {
 
     /// AES-128-XCBC.
     pub(crate) fn xcbc(key: &[u8; BLOCK]) -> Self {
-        Self::Xcbc(XcbcKey::new(key))
+        Self::Xcbc(Box::new(XcbcKey::new(key)))
     }
 
     /// The MAC of the concatenation of `parts`.

@@ -234,3 +234,6 @@ fn from_hex(hex: &str) -> Vec<u8> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

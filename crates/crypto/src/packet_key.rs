@@ -37,6 +37,13 @@ pub struct PacketKey {
     protection: Protection,
 }
 
+/// A packet buffer in its three parts.
+struct Split<'b> {
+    iv: &'b mut [u8],
+    text: &'b mut [u8],
+    icv: &'b mut [u8],
+}
+
 enum Protection {
     Aead {
         key: Box<LessSafeKey>,
@@ -149,7 +156,11 @@ impl PacketKey {
                 actual: iv.len(),
             });
         }
-        let (iv_room, text, icv) = self.split(trailer, buf)?;
+        let Split {
+            iv: iv_room,
+            text,
+            icv,
+        } = self.split(trailer, buf)?;
         iv_room.copy_from_slice(iv);
         match &self.protection {
             Protection::Aead { key, salt } => {
@@ -188,7 +199,7 @@ impl PacketKey {
         trailer: &[u8],
         buf: &'b mut [u8],
     ) -> Result<&'b mut [u8], CryptoError> {
-        let (iv, text, icv) = self.split(trailer, buf)?;
+        let Split { iv, text, icv } = self.split(trailer, buf)?;
         match &self.protection {
             Protection::Aead { key, salt } => {
                 key.open_in_place_separate_tag(nonce(salt, iv), Aad::from(aad), icv, text)
@@ -208,11 +219,7 @@ impl PacketKey {
     }
 
     /// The buffer as IV, text and ICV, all lengths checked.
-    fn split<'b>(
-        &self,
-        trailer: &[u8],
-        buf: &'b mut [u8],
-    ) -> Result<(&'b mut [u8], &'b mut [u8], &'b mut [u8]), CryptoError> {
+    fn split<'b>(&self, trailer: &[u8], buf: &'b mut [u8]) -> Result<Split<'b>, CryptoError> {
         if self.cipher.is_aead() && !trailer.is_empty() {
             return Err(CryptoError::TrailerWithAead {
                 cipher: self.cipher,
@@ -232,7 +239,7 @@ impl PacketKey {
             });
         }
         let (text, icv) = rest.split_at_mut(text_len);
-        Ok((iv, text, icv))
+        Ok(Split { iv, text, icv })
     }
 }
 

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn xoshiro256_starstar_gives_its_published_sequence_for_state_1_2_3_4() {
+    fn xoshiro256_starstar_starts_as_its_definition_says_for_state_1_2_3_4() {
         // The first outputs for the state {1, 2, 3, 4} follow by hand from the definition:
         // rotl(2 * 5, 7) * 9 = 11520, then rotl(0 * 5, 7) * 9 = 0.
         let mut rng = SeededRng {

@@ -115,7 +115,7 @@ pub(super) const MODP_1024_S160_GENERATOR: &str = concat!(
 );
 
 /// Group 22 (RFC 5114 §2.1): the order q of the subgroup which g generates.
-pub(super) const MODP_1024_S160_ORDER: &str = concat!("F518AA8781A8DF278ABA4E7D64B7CB9D49462353",);
+pub(super) const MODP_1024_S160_ORDER: &str = "F518AA8781A8DF278ABA4E7D64B7CB9D49462353";
 
 /// Group 23 (RFC 5114 §2.2): the modulus p.
 pub(super) const MODP_2048_S224: &str = concat!(
@@ -139,7 +139,7 @@ pub(super) const MODP_2048_S224_GENERATOR: &str = concat!(
 
 /// Group 23 (RFC 5114 §2.2): the order q of the subgroup which g generates.
 pub(super) const MODP_2048_S224_ORDER: &str =
-    concat!("801C0D34C58D93FE997177101F80535A4738CEBCBF389A99B36371EB",);
+    "801C0D34C58D93FE997177101F80535A4738CEBCBF389A99B36371EB";
 
 /// Group 24 (RFC 5114 §2.3): the modulus p.
 pub(super) const MODP_2048_S256: &str = concat!(
@@ -163,4 +163,4 @@ pub(super) const MODP_2048_S256_GENERATOR: &str = concat!(
 
 /// Group 24 (RFC 5114 §2.3): the order q of the subgroup which g generates.
 pub(super) const MODP_2048_S256_ORDER: &str =
-    concat!("8CF83642A709A097B447997640129DA299B1A47D1EB3750BA308B0FE64F5FBD3",);
+    "8CF83642A709A097B447997640129DA299B1A47D1EB3750BA308B0FE64F5FBD3";
