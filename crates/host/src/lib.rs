@@ -5,8 +5,13 @@
 
 pub mod batch;
 pub mod esp_socket;
+pub mod harden;
+pub mod netlink;
 pub mod netns;
+pub mod poll;
 pub mod port_owner;
+pub mod sd_notify;
+pub mod signals;
 pub mod tun;
 pub mod udp;
 
