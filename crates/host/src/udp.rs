@@ -149,6 +149,10 @@ impl UdpSocket {
         };
         let fd = socket::open(domain, libc::SOCK_DGRAM, 0).map_err(io)?;
         set_common_options(fd.as_fd(), address.is_ipv6(), options.dont_fragment).map_err(io)?;
+        if address.is_ipv6() {
+            // IPv4 has sockets of its own (a raw IPv6 socket never sees IPv4, and refuses this option).
+            socket::set_option(fd.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1).map_err(io)?;
+        }
         if options.reuse_port {
             socket::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEPORT, 1).map_err(io)?;
         }
@@ -294,7 +298,6 @@ pub(crate) fn set_common_options(
     dont_fragment: DontFragment,
 ) -> io::Result<()> {
     if v6 {
-        socket::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
         socket::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
         socket::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
         socket::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
