@@ -76,7 +76,11 @@ impl Sites {
         let router = match internet {
             Internet::Direct => {
                 world.join((&g1, "wan"), (&g2, "wan"))?;
-                g1.ip(&["address add 192.0.2.1/24 dev wan"])?;
+                // A way out in clear, so that only the gateway's own rules keep traffic from taking it.
+                g1.ip(&[
+                    "address add 192.0.2.1/24 dev wan",
+                    "route add default via 192.0.2.2",
+                ])?;
                 None
             }
             Internet::Nat => Some(Self::build_nat(world, &g1, &g2)?),
@@ -107,12 +111,18 @@ impl Sites {
         Ok(router)
     }
 
-    /// Drops `percent` of IKE and encapsulated ESP between the gateways, in both directions.
+    /// Drops `percent` (0 to 100) of what the gateways receive from each other, in both directions.
     pub fn lose(&self, percent: u8) -> Result<(), LabError> {
+        let rule = match percent {
+            0 => String::new(),
+            1..100 => format!(
+                "  iifname \"wan\" meta l4proto {{ udp, esp }} numgen random mod 100 < {percent} drop\n"
+            ),
+            _ => "  iifname \"wan\" drop\n".to_owned(),
+        };
         let script = format!(
             "table inet lab_loss\ndelete table inet lab_loss\ntable inet lab_loss {{\n chain both {{\n  \
-             type filter hook prerouting priority -310;\n  \
-             iifname \"wan\" meta l4proto {{ udp, esp }} numgen random mod 100 < {percent} drop\n }}\n}}\n"
+             type filter hook prerouting priority -310;\n{rule} }}\n}}\n"
         );
         self.g1.nft(&script)?;
         self.g2.nft(&script)
@@ -142,6 +152,31 @@ impl Sites {
             "address del 192.0.2.1/24 dev out",
             "address add 192.0.2.9/24 dev out",
         ])
+    }
+
+    /// Begins to count packets of the sites' own addresses that cross the path between the gateways in clear.
+    pub fn watch_for_plaintext(&self) -> Result<(), LabError> {
+        let script = "table inet lab_plain {\n counter clear { }\n chain seen {\n  \
+                      type filter hook prerouting priority -305;\n  \
+                      iifname \"wan\" ip saddr { 10.91.0.0/16, 10.93.0.0/16 } counter name clear\n  \
+                      iifname \"wan\" ip daddr { 10.91.0.0/16, 10.93.0.0/16 } counter name clear\n }\n}\n";
+        self.g1.nft(script)?;
+        self.g2.nft(script)
+    }
+
+    /// Packets seen in clear since [`Sites::watch_for_plaintext`].
+    pub fn plaintext_packets(&self) -> Result<u64, LabError> {
+        let mut total = 0;
+        for gateway in [&self.g1, &self.g2] {
+            let text = gateway.run("nft", &["list", "counter", "inet", "lab_plain", "clear"])?;
+            let count = text
+                .split_whitespace()
+                .skip_while(|word| *word != "packets")
+                .nth(1);
+            let count = count.and_then(|word| word.parse::<u64>().ok());
+            total += count.ok_or_else(|| LabError::harness("nft list counter", &text))?;
+        }
+        Ok(total)
     }
 
     fn router(&self) -> Result<&NetNs, LabError> {

@@ -131,6 +131,33 @@ impl Underpass {
         )))
     }
 
+    /// Brings the connection up.
+    pub fn up(&self, connection: &str) -> Result<(), LabError> {
+        self.expect(&["up", connection]).map(drop)
+    }
+
+    /// Takes the connection down: its children and its IKE SA are deleted.
+    pub fn down(&self, connection: &str) -> Result<(), LabError> {
+        self.expect(&["down", connection]).map(drop)
+    }
+
+    /// Deletes one child.
+    pub fn down_child(&self, connection: &str, child: &str) -> Result<(), LabError> {
+        self.expect(&["down", connection, "--child", child])
+            .map(drop)
+    }
+
+    /// Rekeys the IKE SA of the connection.
+    pub fn rekey_ike(&self, connection: &str) -> Result<(), LabError> {
+        self.expect(&["rekey", connection]).map(drop)
+    }
+
+    /// Rekeys one child.
+    pub fn rekey_child(&self, connection: &str, child: &str) -> Result<(), LabError> {
+        self.expect(&["rekey", connection, "--child", child])
+            .map(drop)
+    }
+
     /// `underpass status --json`, parsed.
     pub fn status(&self) -> Result<Value, LabError> {
         let text = self.control(&["status", "--json"])?.stdout;

@@ -1,12 +1,29 @@
 //! All labs, one topic a file.
 
+mod delete;
+mod loss_of_peer;
+mod nat;
+mod negotiation;
+mod rekey;
 mod sanity;
+mod scapy_esp;
 mod setup;
+mod suites;
 
 use crate::registry::Lab;
 
-/// Every lab, in the order they are run.
+/// Every lab, in the order they are run: those that test the labs themselves first.
 #[must_use]
 pub fn labs() -> Vec<Lab> {
-    [sanity::LABS].concat()
+    [
+        sanity::LABS,
+        suites::LABS,
+        negotiation::LABS,
+        rekey::LABS,
+        delete::LABS,
+        loss_of_peer::LABS,
+        nat::LABS,
+        scapy_esp::LABS,
+    ]
+    .concat()
 }

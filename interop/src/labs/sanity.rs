@@ -1,5 +1,6 @@
 //! Labs of the labs: two strongSwan gateways and our traffic tools. What fails here is no fault of our gateway.
 
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use super::setup;
@@ -21,6 +22,11 @@ pub(super) const LABS: &[Lab] = &[
         name: "traffic_counts_what_a_lossy_path_loses",
         needs: &[Need::Root, Need::Nftables],
         run: lossy_path,
+    },
+    Lab {
+        name: "the_nat_router_translates_and_rebinds",
+        needs: &[Need::Root, Need::Nftables],
+        run: nat_router,
     },
 ];
 
@@ -82,8 +88,56 @@ fn lossy_path(lab: &mut LabContext) -> Result<Report, LabError> {
     ensure((0.4..0.6).contains(&share), || {
         format!("half of the packets should be lost: {lossy}")
     })?;
+    sites.lose(0)?;
+    sites.watch_for_plaintext()?;
+    let clear = echo(&sites.c1, address::C2, 3, Duration::from_secs(1))?;
+    let seen = sites.plaintext_packets()?;
+    ensure(clear.received == 3 && seen == 12, || {
+        format!("{clear} in clear, each packet counted twice: {seen}")
+    })?;
     sites.cut(true)?;
     let none = echo(&sites.c1, address::C2, 2, Duration::from_millis(200))?;
     ensure(none.received == 0, || format!("{none} through a cut"))?;
     Ok(format!("{lossy}").into())
+}
+
+fn nat_router(lab: &mut LabContext) -> Result<Report, LabError> {
+    let sites = lab.sites(Internet::Nat)?;
+    let broke = |error: std::io::Error| LabError::harness("UDP through the router", error);
+    let outside = sites
+        .g2
+        .enter(|| UdpSocket::bind((address::G2, 4500)).map_err(broke))?;
+    let inside = sites
+        .g1
+        .enter(|| UdpSocket::bind((address::G1_PRIVATE, 4500)).map_err(broke))?;
+    for socket in [&outside, &inside] {
+        socket
+            .set_read_timeout(Some(Duration::from_secs(2)))
+            .map_err(broke)?;
+    }
+    let seen = |text: &[u8]| {
+        inside.send_to(text, (address::G2, 4500)).map_err(broke)?;
+        let mut buffer = [0; 64];
+        let (len, source) = outside.recv_from(&mut buffer).map_err(broke)?;
+        ensure(&buffer[..len] == text, || "another datagram".to_owned())?;
+        outside.send_to(text, source).map_err(broke)?;
+        inside.recv(&mut buffer).map_err(broke)?;
+        Ok::<_, LabError>(source)
+    };
+    let (first, again) = (seen(b"first")?, seen(b"again")?);
+    ensure(first == again && first.ip() == address::G1, || {
+        format!("{first}, then {again}")
+    })?;
+    sites.rebind_port()?;
+    let port = seen(b"another port")?;
+    ensure(
+        port.ip() == first.ip() && port.port() != first.port(),
+        || format!("{first}, then {port}"),
+    )?;
+    sites.rebind_address()?;
+    let moved = seen(b"another address")?;
+    ensure(moved.ip() == address::G1_MOVED, || {
+        format!("{port}, then {moved}")
+    })?;
+    Ok(format!("{first} → {port} → {moved}").into())
 }

@@ -1,0 +1,5 @@
+//! scapy as an independent implementation of ESP.
+
+use crate::registry::Lab;
+
+pub(super) const LABS: &[Lab] = &[];
