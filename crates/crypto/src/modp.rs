@@ -3,7 +3,8 @@
 //! Exponentiation is `crypto-bigint`'s Montgomery form with a fixed window: its time depends on the group
 //! alone. Private exponents are short — twice the group's strength in bits and no less than 256 (RFC 3526 §1,
 //! RFC 7919 §5.2), the subgroup's own size for groups 22 to 24 — which makes an exchange many times cheaper and
-//! a peer that only wants to keep us busy as many times less harmful.
+//! a peer that only wants to keep us busy as many times less harmful. Exponents and results are wiped after use;
+//! `crypto-bigint`'s window table of powers of the public base is not.
 
 mod constants;
 

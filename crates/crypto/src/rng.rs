@@ -52,7 +52,7 @@ impl SeededRng {
         // SplitMix64 spreads the seed, as the authors of xoshiro advise; it never yields four zeros in a row.
         let mut counter = seed;
         let state = std::array::from_fn(|_| {
-            counter = counter.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            counter = counter.wrapping_add(SPLIT_MIX_STEP);
             split_mix(counter)
         });
         Self { state }
@@ -85,6 +85,9 @@ impl Rng for SeededRng {
     }
 }
 
+/// By how much SplitMix64's state grows from one output to the next.
+pub(crate) const SPLIT_MIX_STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// The output function of SplitMix64: a bijection of 64 bits in which every input bit reaches every output bit.
 pub(crate) fn split_mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -100,9 +103,8 @@ mod tests {
     fn splitmix64_gives_its_published_sequence_for_seed_1234567() {
         // The reference output of the authors' splitmix64.c, as listed on Rosetta Code ("Pseudo-random
         // numbers/Splitmix64").
-        let gamma = 0x9e37_79b9_7f4a_7c15_u64;
         let words: Vec<u64> = (1..=3_u64)
-            .map(|n| split_mix(1_234_567_u64.wrapping_add(gamma.wrapping_mul(n))))
+            .map(|n| split_mix(1_234_567_u64.wrapping_add(SPLIT_MIX_STEP.wrapping_mul(n))))
             .collect();
         assert_eq!(
             words,

@@ -22,7 +22,8 @@ fn key(cipher: Cipher, integrity: Option<Integrity>, rng: &mut SeededRng) -> Pac
     let mut authentication = vec![0; integrity.map_or(0, Integrity::key_len)];
     rng.fill(&mut encryption);
     rng.fill(&mut authentication);
-    PacketKey::new(cipher, integrity, &encryption, &authentication).unwrap()
+    PacketKey::new(cipher, integrity, &encryption, &authentication)
+        .expect("the lengths are the suite's own")
 }
 
 /// A sealed packet: what was sealed, what was authenticated beside it, and the result.
@@ -47,7 +48,8 @@ fn seal(key: &PacketKey, blocks: usize, rng: &mut SeededRng) -> Sealed {
         vec![0; key.icv_len()],
     ]
     .concat();
-    key.seal(&iv, &aad, &trailer, &mut packet).unwrap();
+    key.seal(&iv, &aad, &trailer, &mut packet)
+        .expect("the packet is whole blocks");
     Sealed {
         plaintext,
         aad,
