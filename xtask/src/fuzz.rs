@@ -9,7 +9,7 @@ mod report;
 use crate::process::{Fallible, cargo, root, run};
 use report::{Report, read_log};
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -19,7 +19,8 @@ use std::sync::{Mutex, PoisonError};
   cargo xtask fuzz                                every target for a minute, two at a time
   cargo xtask fuzz ike_wire --seconds 3600        one target for an hour
   cargo xtask fuzz --list                         name the targets
-  cargo xtask fuzz ike_wire --reproduce FILE      run one input again")]
+  cargo xtask fuzz ike_wire --reproduce FILE      run one input again
+  cargo xtask fuzz ike_wire --keep                add to the committed corpus what covers something new")]
 pub struct FuzzArguments {
     /// Targets; all when none is named
     targets: Vec<String>,
@@ -32,6 +33,9 @@ pub struct FuzzArguments {
     /// Only list the targets
     #[arg(long)]
     list: bool,
+    /// Instead of fuzzing, merge what earlier runs found into fuzz/corpus
+    #[arg(long)]
+    keep: bool,
     /// Run this input once instead of fuzzing (needs exactly one target)
     #[arg(long, value_name = "FILE")]
     reproduce: Option<PathBuf>,
@@ -52,6 +56,9 @@ const MEMORY_MIB: u32 = 1024;
 const HANG_SECONDS: u32 = 10;
 /// Bytes of an input where the target's entry in fuzz/Cargo.toml says nothing else.
 const MAX_LEN: i64 = 4096;
+
+/// Bytes of an input worth committing.
+const KEPT_LEN: i64 = 2048;
 
 /// How a set of targets ended.
 pub struct Outcome {
@@ -77,11 +84,39 @@ pub fn main(arguments: &FuzzArguments) -> Fallible<()> {
         let input = std::path::absolute(input).map_err(|error| error.to_string())?;
         return run(Command::new(binary(target)).arg(input));
     }
+    if arguments.keep {
+        build(&chosen)?;
+        return chosen.iter().try_for_each(|target| keep(target));
+    }
     let outcome = fuzz(&chosen, arguments.seconds, arguments.jobs)?;
     if outcome.failed.is_empty() {
         Ok(())
     } else {
         Err(format!("failed: {}", outcome.failed.join(", ")))
+    }
+}
+
+/// Copies into the committed corpus the fewest of our finds that reach every edge it does not (edges, not how often:
+/// a few dozen files instead of a thousand).
+fn keep(target: &str) -> Fallible<()> {
+    let seeds = root().join("fuzz/corpus").join(target);
+    let found = root().join("fuzz/target/corpus").join(target);
+    for folder in [&seeds, &found] {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+    }
+    let mut command = Command::new(binary(target));
+    command
+        .current_dir(root())
+        .args(["-set_cover_merge=1", "-use_counters=0"]);
+    command.arg(format!("-max_len={KEPT_LEN}"));
+    let (_, status) = logged(command.arg(&seeds).arg(&found), target)?;
+    let kept = std::fs::read_dir(&seeds).map_or(0, Iterator::count);
+    println!("fuzz {target}: {kept} seeds in fuzz/corpus/{target}");
+    if status {
+        Ok(())
+    } else {
+        Err(format!("merging the corpus of {target} failed"))
     }
 }
 
@@ -223,19 +258,12 @@ fn one(target: &str, seconds: u32, max_len: i64) -> Report {
 }
 
 fn start(target: &str, seconds: u32, max_len: i64) -> Fallible<(PathBuf, bool)> {
-    let base = root().join("fuzz/target");
-    let (found, artifacts, logs) = (
-        base.join("corpus").join(target),
-        base.join("artifacts").join(target),
-        base.join("logs"),
-    );
-    for folder in [&found, &artifacts, &logs] {
+    let found = root().join("fuzz/target/corpus").join(target);
+    let artifacts = root().join("fuzz/target/artifacts").join(target);
+    for folder in [&found, &artifacts] {
         std::fs::create_dir_all(folder)
             .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     }
-    let log = logs.join(format!("{target}.log"));
-    let output = std::fs::File::create(&log)
-        .map_err(|error| format!("cannot write {}: {error}", log.display()))?;
     let mut command = Command::new(binary(target));
     command
         .current_dir(root())
@@ -243,19 +271,29 @@ fn start(target: &str, seconds: u32, max_len: i64) -> Fallible<(PathBuf, bool)> 
         .arg(format!("-max_len={max_len}"))
         .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
         .arg(format!("-timeout={HANG_SECONDS}"))
-        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .arg(format!("-artifact_prefix=fuzz/target/artifacts/{target}/"))
         .args(["-print_final_stats=1", "-use_value_profile=1"])
         .arg(&found);
     let seeds = root().join("fuzz/corpus").join(target);
-    if Path::new(&seeds).is_dir() {
+    if seeds.is_dir() {
         command.arg(seeds);
     }
+    logged(&mut command, target)
+}
+
+/// Runs a target with its output in a file; the path of the file and whether it succeeded.
+fn logged(command: &mut Command, target: &str) -> Fallible<(PathBuf, bool)> {
+    let logs = root().join("fuzz/target/logs");
+    let log = logs.join(format!("{target}.log"));
+    let output = std::fs::create_dir_all(&logs)
+        .and_then(|()| std::fs::File::create(&log))
+        .map_err(|error| format!("cannot write {}: {error}", log.display()))?;
     let status = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(output)
         .status()
-        .map_err(|error| format!("cannot start the target: {error}"))?;
+        .map_err(|error| format!("cannot start {target}: {error}"))?;
     Ok((log, status.success()))
 }
 
