@@ -1,6 +1,6 @@
-//! MODP known answers: RFC 5114 appendices A.1 to A.3 for groups 22 to 24. For groups 2, 5 and 14 to 18 nothing is published
-//! for our exponent lengths: those were computed independently with Python's built-in `pow` from the primes of RFC
-//! 3526, and are given as SHA-256 of the values. All but the two largest groups' secrets begin with a zero octet.
+//! MODP known answers: RFC 5114 appendices A.1 to A.3 for groups 22 to 24. Those for groups 2, 5 and 14 to 18 come from no
+//! publication: they were computed independently, with Python's built-in `pow` from the primes of RFC 3526, and are
+//! given as SHA-256 of the values. All but the two largest groups' secrets begin with a zero octet.
 
 mod support;
 
