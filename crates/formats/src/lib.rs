@@ -7,6 +7,7 @@ mod encoding;
 mod nearest;
 mod rfc3339;
 mod source;
+pub mod underpass_toml;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use nearest::nearest;

@@ -1,0 +1,134 @@
+//! `[gateway]`: what the engine and the host share as one gateway.
+
+use super::section::{Section, shown};
+use super::values::address;
+use super::{DEFAULT_INTERFACE, DEFAULT_SOCKET, HostSettings, UnreachableOnStop};
+use crate::diagnostic::{Report, code};
+use crate::source::At;
+use engine::desired::GatewaySettings;
+use std::net::IpAddr;
+
+/// Longest name of a Linux interface (IFNAMSIZ less the final zero).
+const LONGEST_INTERFACE: usize = 15;
+/// Longest path of a unix socket (`sun_path` less the final zero).
+const LONGEST_SOCKET: usize = 107;
+
+pub(crate) fn read(
+    section: Option<Section>,
+    report: &mut Report,
+) -> (GatewaySettings, HostSettings) {
+    let mut settings = GatewaySettings::default();
+    let mut host = HostSettings {
+        interface: DEFAULT_INTERFACE.to_owned(),
+        listen: Vec::new(),
+        socket: DEFAULT_SOCKET.to_owned(),
+        unreachable_on_stop: UnreachableOnStop::Remove,
+    };
+    let Some(mut section) = section else {
+        return (settings, host);
+    };
+    if let Some(name) = section.text("interface", report) {
+        host.interface = interface(name, report);
+    }
+    host.listen = listen(&mut section, report);
+    ports(&mut section, &mut settings, report);
+    // Read before the rest by `secrets_path`.
+    if let Some(path) = section
+        .text("secrets", report)
+        .filter(|path| path.value.is_empty())
+    {
+        report.error(
+            code::INVALID,
+            path.place,
+            "`secrets` is empty".into(),
+            Some("leave it out for secrets.toml".into()),
+        );
+    }
+    if let Some(path) = section.text("socket", report) {
+        if path.value.is_empty() || path.value.len() > LONGEST_SOCKET || path.value.contains('\0') {
+            let message = format!(
+                "`socket` has {} bytes; a path of 1 to {LONGEST_SOCKET} is possible",
+                path.value.len()
+            );
+            report.error(
+                code::INVALID,
+                path.place,
+                message,
+                Some("choose a shorter directory".into()),
+            );
+        }
+        host.socket = path.value.to_owned();
+    }
+    if let Some(mtu) = section.integer("path_mtu", report) {
+        settings.path_mtu = u16::try_from(mtu.value).unwrap_or(u16::MAX);
+    }
+    if let Some(clamp) = section.boolean("clamp_mss", report) {
+        settings.clamp_mss = clamp;
+    }
+    if let Some(word) = section.word("unreachable_on_stop", report) {
+        host.unreachable_on_stop = if word.value == "keep" {
+            UnreachableOnStop::Keep
+        } else {
+            UnreachableOnStop::Remove
+        };
+    }
+    section.finish(report);
+    (settings, host)
+}
+
+fn interface(name: At<&str>, report: &mut Report) -> String {
+    let text = name.value;
+    let good = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '%');
+    if text.is_empty()
+        || text.len() > LONGEST_INTERFACE
+        || !text.chars().all(good)
+        || matches!(text, "." | ".." | "all" | "default")
+    {
+        let message = format!("`{}` cannot be the name of an interface", shown(text));
+        let help = format!(
+            "1 to {LONGEST_INTERFACE} letters, digits, `-`, `_` and `.`, as in `{DEFAULT_INTERFACE}`"
+        );
+        report.error(code::INVALID, name.place, message, Some(help));
+    }
+    text.to_owned()
+}
+
+fn listen(section: &mut Section, report: &mut Report) -> Vec<IpAddr> {
+    let mut addresses = Vec::new();
+    for text in section.texts("listen", report).unwrap_or_default() {
+        match address(text, "listen", report) {
+            Some(address) if addresses.contains(&address) => {
+                report.warning(
+                    code::CONFLICT,
+                    text.place,
+                    format!("`listen`: {address} is listed twice"),
+                    None,
+                );
+            }
+            Some(address) => addresses.push(address),
+            None => {}
+        }
+    }
+    addresses
+}
+
+fn ports(section: &mut Section, settings: &mut GatewaySettings, report: &mut Report) {
+    let ike = section.integer("ike_port", report);
+    let nat = section.integer("nat_port", report);
+    let port = |at: Option<At<u64>>| at.and_then(|at| u16::try_from(at.value).ok());
+    let endpoint = &mut settings.endpoint;
+    endpoint.ike_port = port(ike).unwrap_or(endpoint.ike_port);
+    endpoint.nat_port = port(nat).unwrap_or(endpoint.nat_port);
+    if let Some(at) = nat
+        .or(ike)
+        .filter(|_| endpoint.ike_port == endpoint.nat_port)
+    {
+        let message = format!("`ike_port` and `nat_port` are both {}", endpoint.ike_port);
+        report.error(
+            code::CONFLICT,
+            at.place,
+            message,
+            Some("give them two ports; 500 and 4500 are usual".into()),
+        );
+    }
+}
