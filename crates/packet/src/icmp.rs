@@ -518,6 +518,22 @@ mod tests {
                 "type {kind}"
             );
         }
+        for (kind, answered) in [
+            (128_u8, true),
+            (135, true),
+            (1, false),
+            (127, false),
+            (137, false),
+        ] {
+            let mut packet = Vec::new();
+            echo_request(v6(1), v6(2), 1, 1, b"", &mut packet).unwrap();
+            packet[40] = kind;
+            assert_eq!(
+                net(&packet, v6(254), &mut Vec::new()).is_ok(),
+                answered,
+                "type {kind}"
+            );
+        }
         let mut cut = Vec::new();
         IpHeader::new(v4(1), v4(2), protocol::ICMP)
             .append(0, &mut cut)
@@ -552,6 +568,15 @@ mod tests {
             let last = request.len() - 1;
             request[last] ^= 1;
             assert_eq!(parse_echo(&request), None, "a damaged echo is none");
+            request[last] ^= 1;
+            let start = IpView::parse(&request).unwrap().transport_offset();
+            request[start + 1] = 1;
+            let sum = u16::from_be_bytes([request[start + 2], request[start + 3]]);
+            let sum = checksum::update(sum, 0, 1);
+            request[start + 2..start + 4].copy_from_slice(&sum.to_be_bytes());
+            let verdict = verify_transport(&IpView::parse(&request).unwrap());
+            assert_eq!(verdict, Verdict::Valid);
+            assert_eq!(parse_echo(&request), None, "an echo has the code zero");
         }
         assert_eq!(
             echo_request(v4(1), v6(1), 0, 0, b"", &mut Vec::new()),

@@ -212,4 +212,13 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn the_middle_of_a_datagram_is_not_taken_for_a_syn() {
+        let mut packet = segment(addresses()[0], SYN, &[2, 4, 0x05, 0xb4]);
+        packet[6..8].copy_from_slice(&[0, 1]);
+        let before = packet.clone();
+        assert!(!clamp_mss(&mut packet, 1000, 1000, false));
+        assert_eq!(packet, before);
+    }
 }

@@ -290,3 +290,65 @@ fn ranges_outside_the_arena_are_skipped() {
     });
     assert_eq!(emitted, 1);
 }
+
+#[test]
+fn unusual_headers_pass_alone_even_when_the_next_packet_has_the_same() {
+    type Twist = fn(Vec<u8>) -> Vec<u8>;
+    let options: Twist = |mut packet| {
+        packet.splice(20..20, [0x94, 4, 0, 0]);
+        packet[0] = 0x46;
+        packet[3] += 4;
+        packet::checksum::refresh_ipv4_header(&mut packet);
+        packet
+    };
+    let reserved: Twist = |mut packet| {
+        packet[32] |= 1;
+        with_checksum(packet, 36)
+    };
+    let short_length: Twist = |mut packet| {
+        packet[25] -= 10;
+        // Sum only what the length covers.
+        let tail = packet.split_off(packet.len() - 10);
+        packet[3] -= 10;
+        let mut packet = with_checksum(packet, 26);
+        packet[3] += 10;
+        packet::checksum::refresh_ipv4_header(&mut packet);
+        packet.extend_from_slice(&tail);
+        packet
+    };
+    let extension: Twist = |mut packet| {
+        packet.splice(40..40, [packet[6], 0, 1, 4, 0, 0, 0, 0]);
+        packet[6] = 60;
+        packet[5] += 8;
+        packet
+    };
+    for (name, v6, udp, twist) in [
+        ("IPv4 options", false, false, options),
+        ("IPv4 options", false, true, options),
+        ("reserved bits", false, false, reserved),
+        ("UDP length", false, true, short_length),
+        ("destination options", true, false, extension),
+    ] {
+        let first = Spec::plain(v6, udp, 100);
+        let packets = [twist(first.bytes()), twist(first.next(100, 2).bytes())];
+        for packet in &packets {
+            let view = packet::IpView::parse(packet).unwrap();
+            let verdict = packet::checksum::verify_transport(&view);
+            assert_eq!(verdict, packet::checksum::Verdict::Valid, "{name}");
+        }
+        let emitted = merge(ALL, &packets);
+        let bytes: Vec<&Vec<u8>> = emitted.iter().map(|(_, bytes, _)| bytes).collect();
+        assert_eq!(bytes, [&packets[0], &packets[1]], "{name}");
+    }
+}
+
+/// Computes both checksums of an IPv4 packet anew; the upper one is stored at `at`.
+fn with_checksum(mut packet: Vec<u8>, at: usize) -> Vec<u8> {
+    packet[at..at + 2].fill(0);
+    let view = packet::IpView::parse(&packet).expect("a whole packet");
+    let (source, destination) = (view.source(), view.destination());
+    let sum = packet::checksum::transport(source, destination, view.protocol(), view.payload());
+    packet[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+    packet::checksum::refresh_ipv4_header(&mut packet);
+    packet
+}
