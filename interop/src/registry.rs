@@ -161,8 +161,13 @@ impl LabContext {
     }
 }
 
-/// Runs one lab in a world of its own.
+/// Runs one lab in a world of its own, for at most [`BOUND`].
 pub fn run_lab(lab: &Lab) -> Outcome {
+    run_lab_within(lab, BOUND)
+}
+
+/// As [`run_lab`], with another bound.
+pub fn run_lab_within(lab: &Lab, bound: Duration) -> Outcome {
     if let Some(missing) = lab.needs.iter().find_map(|need| need.missing()) {
         return Outcome::Skipped(missing);
     }
@@ -190,7 +195,7 @@ pub fn run_lab(lab: &Lab) -> Outcome {
         // The world ends here, after its logs were read.
     });
     let start = Instant::now();
-    let (result, logs) = match ended.recv_timeout(BOUND) {
+    let (result, logs) = match ended.recv_timeout(bound) {
         Ok((result, logs)) => (result, logs),
         Err(RecvTimeoutError::Timeout) => {
             // What waits for a peer fails now, and the lab's own clean-up runs.

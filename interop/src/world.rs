@@ -238,10 +238,15 @@ fn is_of_a_dead_run(mark: &str) -> bool {
 }
 
 /// When the process started, in clock ticks since boot: field 22 of `/proc/<pid>/stat`, counted after the command name.
+/// `None` if it is gone, or dead and merely not yet waited for.
 fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(19)?.parse().ok()
+    let mut fields = fields.split_whitespace();
+    if fields.next()? == "Z" {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
 }
 
 fn remove_namespace(name: &str) {

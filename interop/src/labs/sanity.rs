@@ -19,6 +19,11 @@ pub(super) const LABS: &[Lab] = &[
         run: pair,
     },
     Lab {
+        name: "strongswan_pair_rekeys_lose_nothing",
+        needs: NEEDS,
+        run: pair_rekeys,
+    },
+    Lab {
         name: "traffic_counts_what_a_lossy_path_loses",
         needs: &[Need::Root, Need::Nftables],
         run: lossy_path,
@@ -69,6 +74,39 @@ fn pair(lab: &mut LabContext) -> Result<Report, LabError> {
         || format!("{children:?}"),
     )?;
     Ok(format!("{pings}; {report}; {tcp}; {}", children[0].encryption).into())
+}
+
+/// The control of the rekey labs: what is lost there and not here is our gateway's doing.
+fn pair_rekeys(lab: &mut LabContext) -> Result<Report, LabError> {
+    let sites = lab.sites(Internet::Direct)?;
+    let g2 = lab.strongswan(
+        &sites.g2,
+        "g2",
+        &setup::swan_at_g2(),
+        &CharonOptions::default(),
+    )?;
+    let g1 = lab.strongswan(
+        &sites.g1,
+        "g1",
+        &setup::swan_at_g1(),
+        &CharonOptions::default(),
+    )?;
+    g1.initiate(setup::NET)?;
+    let streams = [
+        Stream::start(&sites.c1, &sites.c2, address::C2, 5001, setup::RATE)?,
+        Stream::start(&sites.c2, &sites.c1, address::C1, 5001, setup::RATE)?,
+    ];
+    setup::let_flow(&streams, 500)?;
+    for round in 0..4 {
+        match round {
+            0 => g1.rekey_child(setup::NET)?,
+            1 => g2.rekey_child(setup::NET)?,
+            2 => g1.rekey_ike(setup::SITE)?,
+            _ => g2.rekey_ike(setup::SITE)?,
+        }
+        setup::let_flow(&streams, 500)?;
+    }
+    Ok(setup::finish_complete(streams, 2500)?.into())
 }
 
 fn lossy_path(lab: &mut LabContext) -> Result<Report, LabError> {
