@@ -44,6 +44,15 @@ impl From<&[u8]> for SecretBytes {
     }
 }
 
+/// Equality in constant time, so that configurations that hold a key can be compared.
+impl PartialEq for SecretBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.ct_eq(other.expose())
+    }
+}
+
+impl Eq for SecretBytes {}
+
 impl fmt::Debug for SecretBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretBytes(hidden)")
