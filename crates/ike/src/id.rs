@@ -46,17 +46,12 @@ impl Id {
     /// From the type and data of an identification payload; `None` for an address of the wrong length.
     #[must_use]
     pub fn from_wire(ty: u8, data: &[u8]) -> Option<Id> {
-        let unknown = || Id::Unknown {
-            ty,
-            data: data.to_vec(),
-        };
+        let unknown = || Id::Unknown { ty, data: data.to_vec() };
         Some(match ty {
             ID_IPV4_ADDR => Id::Ipv4(<[u8; 4]>::try_from(data).ok()?.into()),
             ID_IPV6_ADDR => Id::Ipv6(<[u8; 16]>::try_from(data).ok()?.into()),
-            ID_FQDN => std::str::from_utf8(data)
-                .map_or_else(|_| unknown(), |name| Id::Fqdn(name.to_owned())),
-            ID_RFC822_ADDR => std::str::from_utf8(data)
-                .map_or_else(|_| unknown(), |name| Id::Rfc822(name.to_owned())),
+            ID_FQDN => std::str::from_utf8(data).map_or_else(|_| unknown(), |name| Id::Fqdn(name.to_owned())),
+            ID_RFC822_ADDR => std::str::from_utf8(data).map_or_else(|_| unknown(), |name| Id::Rfc822(name.to_owned())),
             ID_KEY_ID => Id::KeyId(data.to_vec()),
             _ => unknown(),
         })
@@ -104,9 +99,7 @@ impl Id {
     #[must_use]
     pub fn same_as(&self, other: &Id) -> bool {
         match (self, other) {
-            (Id::Fqdn(a), Id::Fqdn(b)) | (Id::Rfc822(a), Id::Rfc822(b)) => {
-                a.eq_ignore_ascii_case(b)
-            }
+            (Id::Fqdn(a), Id::Fqdn(b)) | (Id::Rfc822(a), Id::Rfc822(b)) => a.eq_ignore_ascii_case(b),
             _ => self == other,
         }
     }
@@ -128,9 +121,7 @@ pub enum IdError {
     #[error("an identity cannot be empty")]
     Empty,
     /// A character which a bare name cannot have.
-    #[error(
-        "{0:?} cannot stand in a name; for free text write `keyid:{1}`, for a name with it `fqdn:{1}`"
-    )]
+    #[error("{0:?} cannot stand in a name; for free text write `keyid:{1}`, for a name with it `fqdn:{1}`")]
     Character(char, String),
     /// Not pairs of hexadecimal digits.
     #[error("{0:?} is not hexadecimal")]
@@ -163,11 +154,7 @@ impl FromStr for Id {
         if let Some(bad) = text.chars().find(|c| !is_plain(*c) && *c != '@') {
             return Err(IdError::Character(bad, text.to_owned()));
         }
-        if text.contains('@') {
-            Ok(Id::Rfc822(text.to_owned()))
-        } else {
-            Ok(Id::Fqdn(text.to_owned()))
-        }
+        if text.contains('@') { Ok(Id::Rfc822(text.to_owned())) } else { Ok(Id::Fqdn(text.to_owned())) }
     }
 }
 
@@ -176,10 +163,7 @@ fn prefixed(text: &str) -> Option<Result<Id, IdError>> {
     if let Some(hex) = text.strip_prefix("@#") {
         return Some(from_hex(hex).and_then(non_empty).map(Id::KeyId));
     }
-    if let Some(key) = text
-        .strip_prefix("@[")
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
+    if let Some(key) = text.strip_prefix("@[").and_then(|rest| rest.strip_suffix(']')) {
         return Some(unescape(key).and_then(non_empty).map(Id::KeyId));
     }
     if let Some(name) = text.strip_prefix("@@") {
@@ -193,29 +177,17 @@ fn prefixed(text: &str) -> Option<Result<Id, IdError>> {
         "keyid" => unescape(value).and_then(non_empty).map(Id::KeyId),
         "fqdn" | "dns" => name_of(value).map(Id::Fqdn),
         "email" | "rfc822" | "userfqdn" => name_of(value).map(Id::Rfc822),
-        "ipv4" => value
-            .parse()
-            .map(Id::Ipv4)
-            .map_err(|_| IdError::Type(text.to_owned())),
-        "ipv6" => value
-            .parse()
-            .map(Id::Ipv6)
-            .map_err(|_| IdError::Type(text.to_owned())),
+        "ipv4" => value.parse().map(Id::Ipv4).map_err(|_| IdError::Type(text.to_owned())),
+        "ipv6" => value.parse().map(Id::Ipv6).map_err(|_| IdError::Type(text.to_owned())),
         _ => {
             let ty = kind.strip_prefix("type")?.parse::<u8>().ok()?;
-            from_hex(value).and_then(|data| {
-                Id::from_wire(ty, &data).ok_or_else(|| IdError::Type(text.to_owned()))
-            })
+            from_hex(value).and_then(|data| Id::from_wire(ty, &data).ok_or_else(|| IdError::Type(text.to_owned())))
         }
     })
 }
 
 fn non_empty(data: Vec<u8>) -> Result<Vec<u8>, IdError> {
-    if data.is_empty() {
-        Err(IdError::Empty)
-    } else {
-        Ok(data)
-    }
+    if data.is_empty() { Err(IdError::Empty) } else { Ok(data) }
 }
 
 fn name_of(text: &str) -> Result<String, IdError> {
@@ -232,11 +204,7 @@ fn from_hex(text: &str) -> Result<Vec<u8>, IdError> {
     let digits: Vec<u8> = text
         .chars()
         .filter(|c| !matches!(c, ':' | '_'))
-        .map(|c| {
-            c.to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-                .ok_or_else(wrong)
-        })
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or_else(wrong))
         .collect::<Result<_, _>>()?;
     let (pairs, rest) = digits.as_chunks::<2>();
     if !rest.is_empty() {
@@ -255,10 +223,7 @@ fn unescape(text: &str) -> Result<Vec<u8>, IdError> {
             out.push(b'\\');
             rest
         } else {
-            let hex = after
-                .strip_prefix('x')
-                .and_then(|hex| hex.get(..2))
-                .ok_or(IdError::Escape)?;
+            let hex = after.strip_prefix('x').and_then(|hex| hex.get(..2)).ok_or(IdError::Escape)?;
             out.extend(from_hex(hex).map_err(|_| IdError::Escape)?);
             after.get(3..).unwrap_or_default()
         };
@@ -287,9 +252,7 @@ fn write_hex(data: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bare = |name: &str| {
-            !name.is_empty() && name.chars().all(is_plain) && name.parse::<IpAddr>().is_err()
-        };
+        let bare = |name: &str| !name.is_empty() && name.chars().all(is_plain) && name.parse::<IpAddr>().is_err();
         match self {
             Id::Ipv4(address) => address.fmt(f),
             Id::Ipv6(address) => address.fmt(f),
@@ -299,9 +262,7 @@ impl fmt::Display for Id {
                 write_escaped(name.as_bytes(), f)
             }
             Id::Rfc822(name) => {
-                let plain = name
-                    .split_once('@')
-                    .is_some_and(|(local, domain)| bare(local) && bare(domain));
+                let plain = name.split_once('@').is_some_and(|(local, domain)| bare(local) && bare(domain));
                 if plain {
                     return f.write_str(name);
                 }

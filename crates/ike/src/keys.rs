@@ -59,9 +59,7 @@ pub fn derive_ike(
         Some(len) => nonce.get(..len / 2).unwrap_or(nonce).to_vec(),
         None => nonce.to_vec(),
     };
-    let skeyseed = suite
-        .prf
-        .compute(&[key_part(ni), key_part(nr)].concat(), &[shared.expose()]);
+    let skeyseed = suite.prf.compute(&[key_part(ni), key_part(nr)].concat(), &[shared.expose()]);
     expand(suite, &skeyseed, ni, nr, spi_i, spi_r)
 }
 
@@ -96,26 +94,10 @@ fn expand(
     let prf_len = suite.prf.preferred_key_len();
     let integrity_len = suite.integrity.map_or(0, Integrity::key_len);
     let cipher_len = suite.cipher.key_len() + suite.cipher.salt_len();
-    let lengths = [
-        prf_len,
-        integrity_len,
-        integrity_len,
-        cipher_len,
-        cipher_len,
-        prf_len,
-        prf_len,
-    ];
+    let lengths = [prf_len, integrity_len, integrity_len, cipher_len, cipher_len, prf_len, prf_len];
     let seed = [ni, nr, spi_i.0.as_slice(), spi_r.0.as_slice()];
     let [d, ai, ar, ei, er, pi, pr] = key_material(suite.prf, skeyseed, &seed, lengths)?;
-    Ok(IkeKeys {
-        d,
-        ai,
-        ar,
-        ei,
-        er,
-        pi,
-        pr,
-    })
+    Ok(IkeKeys { d, ai, ar, ei, er, pi, pr })
 }
 
 /// The keys of a child SA (RFC 7296 §2.17). `shared` is the exchange's own g^ir, if it had a KE payload; nonces are those
@@ -133,21 +115,10 @@ pub fn derive_child(
 ) -> Result<ChildKeys, CryptoError> {
     let (encryption, integrity) = (suite.encryption_key_len(), suite.integrity_key_len());
     let seed = [shared.map_or(&[][..], SecretBytes::expose), ni, nr];
-    let [ei, ai, er, ar] = key_material(
-        prf,
-        sk_d,
-        &seed,
-        [encryption, integrity, encryption, integrity],
-    )?;
+    let [ei, ai, er, ar] = key_material(prf, sk_d, &seed, [encryption, integrity, encryption, integrity])?;
     Ok(ChildKeys {
-        initiator: EspKeys {
-            encryption: ei,
-            integrity: ai,
-        },
-        responder: EspKeys {
-            encryption: er,
-            integrity: ar,
-        },
+        initiator: EspKeys { encryption: ei, integrity: ai },
+        responder: EspKeys { encryption: er, integrity: ar },
     })
 }
 
@@ -167,10 +138,7 @@ pub fn psk_auth(
 ) -> SecretBytes {
     let key = prf.compute(psk.expose(), &[b"Key Pad for IKEv2"]);
     let maced_id = prf.compute(sk_p.expose(), &[id_octets]);
-    prf.compute(
-        key.expose(),
-        &[first_message, peer_nonce, maced_id.expose()],
-    )
+    prf.compute(key.expose(), &[first_message, peer_nonce, maced_id.expose()])
 }
 
 /// prf+ cut into keys of these lengths, in order.

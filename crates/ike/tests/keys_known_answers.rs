@@ -18,10 +18,7 @@ const SPI_I: IkeSpi = IkeSpi([0x8e, 0x5c, 0x3a, 0xe5, 0x07, 0x22, 0x16, 0x84]);
 const SPI_R: IkeSpi = IkeSpi([0xb1, 0xf2, 0x01, 0xbb, 0x15, 0x5c, 0x3a, 0xcd]);
 
 fn unhex(text: &str) -> Vec<u8> {
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 fn hex(octets: &[u8]) -> String {
@@ -33,45 +30,18 @@ fn secret(text: &str) -> SecretBytes {
 }
 
 fn suite(cipher: Cipher, integrity: Option<Integrity>, prf: Prf) -> IkeSuite {
-    IkeSuite {
-        cipher,
-        integrity,
-        prf,
-        group: Group::Modp1024,
-    }
+    IkeSuite { cipher, integrity, prf, group: Group::Modp1024 }
 }
 
 fn joined(keys: &IkeKeys) -> Vec<u8> {
-    let IkeKeys {
-        d,
-        ai,
-        ar,
-        ei,
-        er,
-        pi,
-        pr,
-    } = keys;
-    [d, ai, ar, ei, er, pi, pr]
-        .into_iter()
-        .flat_map(|key| key.expose().to_vec())
-        .collect()
+    let IkeKeys { d, ai, ar, ei, er, pi, pr } = keys;
+    [d, ai, ar, ei, er, pi, pr].into_iter().flat_map(|key| key.expose().to_vec()).collect()
 }
 
 fn joined_child(keys: &ChildKeys) -> Vec<u8> {
-    let ChildKeys {
-        initiator,
-        responder,
-    } = keys;
-    let parts = [
-        &initiator.encryption,
-        &initiator.integrity,
-        &responder.encryption,
-        &responder.integrity,
-    ];
-    parts
-        .into_iter()
-        .flat_map(|key| key.expose().to_vec())
-        .collect()
+    let ChildKeys { initiator, responder } = keys;
+    let parts = [&initiator.encryption, &initiator.integrity, &responder.encryption, &responder.integrity];
+    parts.into_iter().flat_map(|key| key.expose().to_vec()).collect()
 }
 
 /// Nonces of different lengths, longer than the XCBC and CMAC rule looks at.
@@ -81,20 +51,12 @@ fn long_nonces() -> (Vec<u8>, Vec<u8>) {
 
 #[test]
 fn nist_vector_gives_the_seven_keys_in_order() {
-    let suite = suite(
-        Cipher::AesCbc128,
-        Some(Integrity::HmacSha1_96),
-        Prf::HmacSha1,
-    );
+    let suite = suite(Cipher::AesCbc128, Some(Integrity::HmacSha1_96), Prf::HmacSha1);
     let keys = derive_ike(&suite, &secret(G_IR), &unhex(NI), &unhex(NR), SPI_I, SPI_R).unwrap();
     let dkm = "6f1b12cad3cbe097b35430356d869d54cddb0198ec859174d53ceb92dddedbe2436db69f60977c58fa63bbb667f8d36920b109baae8f6c61a9ac49feda01843225d080ec5539d5881a25521ffb2a0a91874a9c0a27fcc2d717eb8963a9e3a89c7ab264757284c28cf8c3ca40576f4220b052b1fb8e9ad60ba3c80557323331a8cbb89f20";
     assert_eq!(hex(&joined(&keys)), dkm);
     assert_eq!(hex(keys.d.expose()), &dkm[..40]);
-    assert_eq!(
-        hex(keys.ei.expose()),
-        &dkm[120..152],
-        "after SK_d, SK_ai and SK_ar of 20 octets each"
-    );
+    assert_eq!(hex(keys.ei.expose()), &dkm[120..152], "after SK_d, SK_ai and SK_ar of 20 octets each");
     assert_eq!(hex(keys.pr.expose()), &dkm[224..]);
 }
 
@@ -103,9 +65,7 @@ fn nist_vector_gives_child_keys_without_and_with_a_key_exchange() {
     let sk_d = secret("6f1b12cad3cbe097b35430356d869d54cddb0198");
     let suite = EspSuite::with_mac(Cipher::AesCbc256, Integrity::HmacSha1_96);
     let child = |shared: Option<&SecretBytes>| {
-        joined_child(
-            &derive_child(Prf::HmacSha1, &sk_d, &suite, shared, &unhex(NI), &unhex(NR)).unwrap(),
-        )
+        joined_child(&derive_child(Prf::HmacSha1, &sk_d, &suite, shared, &unhex(NI), &unhex(NR)).unwrap())
     };
     let plain = "4727dc0ef94eb326ce131cf282fb652faa638ad0ddae3786a11bcc0309876009f8c485de011ad962c5b1ca8a41ff8145445749079c5686e26ffebbc342f06981f3da745e11ca0976424d1f8caec623d59dc7186deb20a27b411d1dcb70a365440bf7de905088b0692e8addc094e18d1939bdb67e89798ca6b239e2ccb81c2409dac0106c";
     let pfs = "b109c21ad4c0797768c1cec9e63554681e48f224bca7f23c20c4ea7041983451e9aa1d5408656c8a975ff1b9d9a12c75ffeb64bdecb30174664cccb4e14f1c377b7f6d1525af77c7092aac3e47f917ebae8297fb5539d2008ce830823a09cc197361d4a289c72745f6ce9fefe812be5bf55b3200fbb82e41a4a40877d3fe106db909707b";
@@ -124,46 +84,23 @@ fn child_keys_come_encryption_first_and_the_initiators_first() {
     assert_eq!(hex(keys.initiator.integrity.expose()), &plain[32..72]);
     assert_eq!(hex(keys.responder.encryption.expose()), &plain[72..104]);
     assert_eq!(hex(keys.responder.integrity.expose()), &plain[104..144]);
-    let keys = derive_child(
-        Prf::HmacSha1,
-        &sk_d,
-        &EspSuite::aead(Cipher::AesGcm16_256),
-        None,
-        &unhex(NI),
-        &unhex(NR),
-    )
-    .unwrap();
-    assert_eq!(
-        hex(keys.initiator.encryption.expose()),
-        &plain[..72],
-        "32 octets of key, then 4 of salt"
-    );
+    let keys = derive_child(Prf::HmacSha1, &sk_d, &EspSuite::aead(Cipher::AesGcm16_256), None, &unhex(NI), &unhex(NR))
+        .unwrap();
+    assert_eq!(hex(keys.initiator.encryption.expose()), &plain[..72], "32 octets of key, then 4 of salt");
     assert!(keys.initiator.integrity.is_empty());
     assert_eq!(hex(keys.responder.encryption.expose()), &plain[72..144]);
 }
 
 #[test]
 fn nist_inputs_with_sha256() {
-    let suite = suite(
-        Cipher::AesCbc256,
-        Some(Integrity::HmacSha2_256_128),
-        Prf::HmacSha2_256,
-    );
+    let suite = suite(Cipher::AesCbc256, Some(Integrity::HmacSha2_256_128), Prf::HmacSha2_256);
     let keys = derive_ike(&suite, &secret(G_IR), &unhex(NI), &unhex(NR), SPI_I, SPI_R).unwrap();
     let dkm = "462b9dd525d4fd71169174272779e704baf62c6231779ae9efe8c58b21916b42010164af2111ebd762f6916ca9a6f0ee05c8b320e4ee27705521de2589adea1878f1a551738af7c88dc4f0bb0c096a3f7d1f1a670fc79f49f678d60d665bb3710c8657f03ba9f62b9a818d7a228968c506e237ae9502aa6db395c61ea6a3e79504f86b7368bfb5423df79e48809bbccd49fd826d024f63d7c2a5566400a12e73";
     assert!(hex(&joined(&keys)).starts_with(dkm));
     let esp = EspSuite::with_mac(Cipher::AesCbc256, Integrity::HmacSha2_512_256);
     let child = derive_child(suite.prf, &keys.d, &esp, None, &unhex(NI), &unhex(NR)).unwrap();
     assert!(hex(&joined_child(&child)).starts_with("23647677e7d403fa1e3006f19840aee18ad9fecc4215814c4131bdeba98433d8b0e31bfbbddf822abcce5e06486aa388022b75e27e1e68aa5983028b65282c73"));
-    let child = derive_child(
-        suite.prf,
-        &keys.d,
-        &esp,
-        Some(&secret(G_IR_NEW)),
-        &unhex(NI),
-        &unhex(NR),
-    )
-    .unwrap();
+    let child = derive_child(suite.prf, &keys.d, &esp, Some(&secret(G_IR_NEW)), &unhex(NI), &unhex(NR)).unwrap();
     assert!(hex(&joined_child(&child)).starts_with("6a919387a5fa2835fe8a8237e4a14845bd2b9930db87eff7adf268f62186004902dba9aa942d0259a0edc4120b932a503865b57ba8fb88117ef5df7b26799cd8"));
 }
 
@@ -223,23 +160,10 @@ fn every_prf_and_kind_of_suite_agrees_with_the_python_program() {
 
 #[test]
 fn rekeyed_sa_derives_from_the_old_sk_d_with_the_old_prf_and_expands_with_the_new_one() {
-    let sha1 = suite(
-        Cipher::AesCbc128,
-        Some(Integrity::HmacSha1_96),
-        Prf::HmacSha1,
-    );
+    let sha1 = suite(Cipher::AesCbc128, Some(Integrity::HmacSha1_96), Prf::HmacSha1);
     let sk_d = secret("6f1b12cad3cbe097b35430356d869d54cddb0198");
-    let keys = derive_ike_rekey(
-        Prf::HmacSha1,
-        &sk_d,
-        &sha1,
-        &secret(G_IR_NEW),
-        &unhex(NI),
-        &unhex(NR),
-        SPI_I,
-        SPI_R,
-    )
-    .unwrap();
+    let keys =
+        derive_ike_rekey(Prf::HmacSha1, &sk_d, &sha1, &secret(G_IR_NEW), &unhex(NI), &unhex(NR), SPI_I, SPI_R).unwrap();
     assert_eq!(
         hex(&joined(&keys)),
         "c84856c41349eddec2b1d8800679d009659f978ca1291c55323251796868a8e8bde4a027abfe48e8ccbf1e9b2b9c631beaa2abd4e813f0ed1b5720eff8bd6c990bb1d60fa4f6a68676456d82d4148459d12f7e8bee534b23f2f3f5d361020c7c09738706b25e910ced784de73c772de21faf8a80e20cd0720ba1a7a0b7f54d90885ae4c8"
@@ -248,17 +172,7 @@ fn rekeyed_sa_derives_from_the_old_sk_d_with_the_old_prf_and_expands_with_the_ne
     let (ni, nr) = long_nonces();
     let gcm = suite(Cipher::AesGcm16_128, None, Prf::HmacSha2_512);
     let old_d = SecretBytes::from((0..16).collect::<Vec<u8>>());
-    let keys = derive_ike_rekey(
-        Prf::AesXcbc128,
-        &old_d,
-        &gcm,
-        &secret(G_IR_NEW),
-        &ni,
-        &nr,
-        SPI_I,
-        SPI_R,
-    )
-    .unwrap();
+    let keys = derive_ike_rekey(Prf::AesXcbc128, &old_d, &gcm, &secret(G_IR_NEW), &ni, &nr, SPI_I, SPI_R).unwrap();
     assert_eq!(
         hex(&crypto::sha256(&[&joined(&keys)])),
         "be826542d8f1adc7917520d60899deae0abb0c26c43d277e3985b7d0e30e65cd"
@@ -267,34 +181,16 @@ fn rekeyed_sa_derives_from_the_old_sk_d_with_the_old_prf_and_expands_with_the_ne
 
 #[test]
 fn auth_of_a_pre_shared_key_agrees_with_the_python_program_for_every_prf() {
-    let message: Vec<u8> = (0..300_u32)
-        .map(|at| u8::try_from(at * 7 % 256).unwrap())
-        .collect();
+    let message: Vec<u8> = (0..300_u32).map(|at| u8::try_from(at * 7 % 256).unwrap()).collect();
     let (_, nr) = long_nonces();
     let id = [&[2, 0, 0, 0][..], b"gw.example"].concat();
     let short = b"0123456789abcdef".to_vec();
     let long = b"pre-shared key of two sites, longer than sixteen octets".to_vec();
     let cases = [
-        (
-            Prf::HmacSha1,
-            &short,
-            "af6b09ac555dd7dc92ed20da8f8a0575830935ef",
-        ),
-        (
-            Prf::HmacSha1,
-            &long,
-            "b16100d6ba03848a93515d1d74cc5f3db2782a44",
-        ),
-        (
-            Prf::HmacSha2_256,
-            &short,
-            "207ac3efa994e7bc86e0525e7b6503d0fffc5017c55df5392171ed081880b7be",
-        ),
-        (
-            Prf::HmacSha2_256,
-            &long,
-            "115632993948506bc0d471da6a0559057cb5d9a16cfba1ce0e8689c739c21768",
-        ),
+        (Prf::HmacSha1, &short, "af6b09ac555dd7dc92ed20da8f8a0575830935ef"),
+        (Prf::HmacSha1, &long, "b16100d6ba03848a93515d1d74cc5f3db2782a44"),
+        (Prf::HmacSha2_256, &short, "207ac3efa994e7bc86e0525e7b6503d0fffc5017c55df5392171ed081880b7be"),
+        (Prf::HmacSha2_256, &long, "115632993948506bc0d471da6a0559057cb5d9a16cfba1ce0e8689c739c21768"),
         (
             Prf::HmacSha2_384,
             &short,
@@ -323,31 +219,14 @@ fn auth_of_a_pre_shared_key_agrees_with_the_python_program_for_every_prf() {
     for (prf, psk, expected) in cases {
         let len = u8::try_from(prf.preferred_key_len()).unwrap();
         let sk_p = SecretBytes::from((0x10..0x10 + len).collect::<Vec<u8>>());
-        let auth = psk_auth(
-            prf,
-            &SecretBytes::from(psk.clone()),
-            &message,
-            &nr,
-            &sk_p,
-            &id,
-        );
-        assert_eq!(
-            hex(auth.expose()),
-            expected,
-            "{} with a key of {} octets",
-            prf.name(),
-            psk.len()
-        );
+        let auth = psk_auth(prf, &SecretBytes::from(psk.clone()), &message, &nr, &sk_p, &id);
+        assert_eq!(hex(auth.expose()), expected, "{} with a key of {} octets", prf.name(), psk.len());
     }
 }
 
 #[test]
 fn keys_do_not_show_in_debug_output() {
-    let suite = suite(
-        Cipher::AesCbc128,
-        Some(Integrity::HmacSha1_96),
-        Prf::HmacSha1,
-    );
+    let suite = suite(Cipher::AesCbc128, Some(Integrity::HmacSha1_96), Prf::HmacSha1);
     let keys = derive_ike(&suite, &secret(G_IR), &unhex(NI), &unhex(NR), SPI_I, SPI_R).unwrap();
     let shown = format!("{keys:?}");
     assert!(shown.contains("hidden"), "{shown}");

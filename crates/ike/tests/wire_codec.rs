@@ -2,9 +2,9 @@
 
 use ike::id::Id;
 use ike::wire::{
-    Delete, ExchangeType, Flags, Header, IdPayload, IkeSpi, MAX_PAYLOADS, MAX_PROPOSALS, Notify,
-    NotifyType, Payload, PayloadType, Proposal, ProtocolId, Transform, TransformType, WireError,
-    encode_payloads, parse_payloads, plain_message,
+    Delete, ExchangeType, Flags, Header, IdPayload, IkeSpi, MAX_PAYLOADS, MAX_PROPOSALS, Notify, NotifyType, Payload,
+    PayloadType, Proposal, ProtocolId, Transform, TransformType, WireError, encode_payloads, parse_payloads,
+    plain_message,
 };
 use ipsec::{Spi, TrafficSelector};
 use proptest::collection::vec;
@@ -18,11 +18,7 @@ fn header() -> Header {
         major: 2,
         minor: 0,
         exchange: ExchangeType::IkeSaInit,
-        flags: Flags {
-            initiator: true,
-            version: false,
-            response: false,
-        },
+        flags: Flags { initiator: true, version: false, response: false },
         message_id: 0,
         length: 0,
     }
@@ -31,49 +27,26 @@ fn header() -> Header {
 /// A message with every kind of payload in it.
 fn every_payload() -> Vec<Payload> {
     let spi = Spi::new(0xc0ff_ee00).unwrap();
-    let aes = Transform {
-        key_bits: Some(256),
-        ..Transform::new(TransformType::Encryption, 20)
-    };
-    let transforms = vec![
-        aes,
-        Transform::new(TransformType::Prf, 5),
-        Transform::new(TransformType::KeyExchange, 31),
-    ];
-    let proposal = |number| Proposal {
-        number,
-        protocol: ProtocolId::Ike,
-        spi: vec![7; 8],
-        transforms: transforms.clone(),
-    };
+    let aes = Transform { key_bits: Some(256), ..Transform::new(TransformType::Encryption, 20) };
+    let transforms = vec![aes, Transform::new(TransformType::Prf, 5), Transform::new(TransformType::KeyExchange, 31)];
+    let proposal =
+        |number| Proposal { number, protocol: ProtocolId::Ike, spi: vec![7; 8], transforms: transforms.clone() };
     vec![
         Payload::Notify(Notify::with_data(NotifyType::COOKIE, [9; 32])),
         Payload::SecurityAssociation(vec![proposal(1), proposal(2)]),
-        Payload::KeyExchange {
-            group: 31,
-            data: vec![5; 32],
-        },
+        Payload::KeyExchange { group: 31, data: vec![5; 32] },
         Payload::Nonce(vec![6; 32]),
         Payload::IdInitiator(IdPayload::from(Id::Fqdn("gw.example".into()))),
         Payload::IdResponder(IdPayload::from(Id::Ipv4([192, 0, 2, 1].into()))),
-        Payload::Authentication {
-            method: 2,
-            data: vec![8; 32],
-        },
+        Payload::Authentication { method: 2, data: vec![8; 32] },
         Payload::Notify(Notify::for_child(NotifyType::REKEY_SA, spi)),
         Payload::Delete(Delete::esp([spi])),
         Payload::Delete(Delete::Ike),
         Payload::VendorId(b"vendor".to_vec()),
         Payload::TsInitiator(vec![TrafficSelector::any_v4(), TrafficSelector::any_v6()]),
         Payload::TsResponder(vec![TrafficSelector::single([10, 0, 0, 1].into())]),
-        Payload::Opaque {
-            ty: PayloadType::Configuration,
-            body: vec![1, 0, 0, 0],
-        },
-        Payload::Opaque {
-            ty: PayloadType::Unknown(200),
-            body: vec![1],
-        },
+        Payload::Opaque { ty: PayloadType::Configuration, body: vec![1, 0, 0, 0] },
+        Payload::Opaque { ty: PayloadType::Unknown(200), body: vec![1] },
     ]
 }
 
@@ -84,11 +57,7 @@ fn header_reads_back_with_every_field() {
         next_payload: PayloadType::Unknown(77),
         minor: 15,
         exchange: ExchangeType::Unknown(43),
-        flags: Flags {
-            initiator: false,
-            version: true,
-            response: true,
-        },
+        flags: Flags { initiator: false, version: true, response: true },
         message_id: 0x0102_0304,
         length: 28,
         ..header()
@@ -101,16 +70,8 @@ fn header_reads_back_with_every_field() {
 
 #[test]
 fn header_is_laid_out_as_in_rfc_7296_section_3_1() {
-    let message = plain_message(
-        Header {
-            message_id: 0x1122_3344,
-            ..header()
-        },
-        &[Payload::Nonce(vec![0xaa; 16])],
-    );
-    let mut expected = vec![
-        1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 40, 0x20, 34, 0x08,
-    ];
+    let message = plain_message(Header { message_id: 0x1122_3344, ..header() }, &[Payload::Nonce(vec![0xaa; 16])]);
+    let mut expected = vec![1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 40, 0x20, 34, 0x08];
     expected.extend([0x11, 0x22, 0x33, 0x44, 0, 0, 0, 48, 0, 0, 0, 20]);
     expected.extend([0xaa; 16]);
     assert_eq!(message, expected);
@@ -120,25 +81,13 @@ fn header_is_laid_out_as_in_rfc_7296_section_3_1() {
 fn header_refuses_wrong_lengths_and_a_zero_initiator_spi() {
     let message = plain_message(header(), &[]);
     for length in 0..Header::LEN {
-        assert_eq!(
-            Header::parse(&message[..length]),
-            Err(WireError::Truncated { what: "IKE header" })
-        );
+        assert_eq!(Header::parse(&message[..length]), Err(WireError::Truncated { what: "IKE header" }));
     }
     let longer = [message.as_slice(), &[0]].concat();
-    assert_eq!(
-        Header::parse(&longer),
-        Err(WireError::LengthMismatch {
-            header: 28,
-            datagram: 29
-        })
-    );
+    assert_eq!(Header::parse(&longer), Err(WireError::LengthMismatch { header: 28, datagram: 29 }));
     let mut zero = message;
     zero[..8].fill(0);
-    assert!(matches!(
-        Header::parse(&zero),
-        Err(WireError::Malformed { .. })
-    ));
+    assert!(matches!(Header::parse(&zero), Err(WireError::Malformed { .. })));
 }
 
 #[test]
@@ -148,14 +97,7 @@ fn other_major_versions_and_reserved_flags_parse() {
     message[19] = 0xff;
     let parsed = Header::parse(&message).unwrap();
     assert_eq!((parsed.major, parsed.minor), (3, 7));
-    assert_eq!(
-        parsed.flags,
-        Flags {
-            initiator: true,
-            version: true,
-            response: true
-        }
-    );
+    assert_eq!(parsed.flags, Flags { initiator: true, version: true, response: true });
 }
 
 #[test]
@@ -163,20 +105,14 @@ fn message_with_every_payload_reads_back() {
     let payloads = every_payload();
     let message = plain_message(header(), &payloads);
     let parsed = Header::parse(&message).unwrap();
-    assert_eq!(
-        parse_payloads(parsed.next_payload, &message[Header::LEN..]),
-        Ok(payloads)
-    );
+    assert_eq!(parse_payloads(parsed.next_payload, &message[Header::LEN..]), Ok(payloads));
 }
 
 #[test]
 fn no_truncation_of_any_message_panics_or_parses() {
     let (first, chain) = encode_payloads(&every_payload());
     for length in 0..chain.len() {
-        assert!(
-            parse_payloads(first, &chain[..length]).is_err(),
-            "cut to {length}"
-        );
+        assert!(parse_payloads(first, &chain[..length]).is_err(), "cut to {length}");
     }
 }
 
@@ -195,9 +131,7 @@ fn every_flipped_bit_parses_or_is_refused_and_what_parses_reads_back() {
                     .iter()
                     .flat_map(|proposal| &proposal.transforms)
                     .any(|transform| transform.unknown_attributes),
-                Payload::TsInitiator(selectors) | Payload::TsResponder(selectors) => {
-                    selectors.is_empty()
-                }
+                Payload::TsInitiator(selectors) | Payload::TsResponder(selectors) => selectors.is_empty(),
                 _ => false,
             });
             let (first, again) = encode_payloads(&payloads);
@@ -206,28 +140,19 @@ fn every_flipped_bit_parses_or_is_refused_and_what_parses_reads_back() {
             }
         }
     }
-    assert!(
-        parsed > 1000,
-        "flips in values leave a message well formed: {parsed}"
-    );
+    assert!(parsed > 1000, "flips in values leave a message well formed: {parsed}");
 }
 
 /// Generic header and body.
 fn one(ty: u8, body: &[u8]) -> (PayloadType, Vec<u8>) {
     let length = u16::try_from(body.len() + 4).unwrap().to_be_bytes();
-    (
-        PayloadType::from_u8(ty),
-        [&[0, 0, length[0], length[1]], body].concat(),
-    )
+    (PayloadType::from_u8(ty), [&[0, 0, length[0], length[1]], body].concat())
 }
 
 #[test]
 fn malformed_bodies_are_refused() {
-    let transform =
-        |length: u8, attributes: &[u8]| [&[0, 0, 0, length, 1, 0, 0, 12], attributes].concat();
-    let proposal = |length: u8, spi: u8, count: u8, rest: &[u8]| {
-        [&[0, 0, 0, length, 1, 1, spi, count], rest].concat()
-    };
+    let transform = |length: u8, attributes: &[u8]| [&[0, 0, 0, length, 1, 0, 0, 12], attributes].concat();
+    let proposal = |length: u8, spi: u8, count: u8, rest: &[u8]| [&[0, 0, 0, length, 1, 1, spi, count], rest].concat();
     let ts = |count: u8, rest: &[u8]| [&[count, 0, 0, 0], rest].concat();
     let v4 = |length: u8, ports: [u8; 4], start: [u8; 4], end: [u8; 4]| {
         [&[7, 0, 0, length][..], &ports, &start, &end].concat()
@@ -237,57 +162,17 @@ fn malformed_bodies_are_refused() {
         ("SA without a proposal", 33, vec![]),
         ("SA with half a proposal header", 33, vec![0, 0, 0]),
         ("proposal of length zero", 33, vec![0, 0, 0, 0, 1, 1, 0, 0]),
-        (
-            "proposal shorter than its header",
-            33,
-            vec![0, 0, 0, 3, 1, 1, 0, 0],
-        ),
-        (
-            "proposal too short for its fields",
-            33,
-            vec![0, 0, 0, 6, 1, 1],
-        ),
-        (
-            "proposal longer than the payload",
-            33,
-            proposal(9, 0, 0, &[]),
-        ),
+        ("proposal shorter than its header", 33, vec![0, 0, 0, 3, 1, 1, 0, 0]),
+        ("proposal too short for its fields", 33, vec![0, 0, 0, 6, 1, 1]),
+        ("proposal longer than the payload", 33, proposal(9, 0, 0, &[])),
         ("SPI larger than the proposal", 33, proposal(8, 255, 0, &[])),
-        (
-            "more transforms announced than there are",
-            33,
-            proposal(16, 0, 2, &transform(8, &[])),
-        ),
-        (
-            "fewer transforms announced than there are",
-            33,
-            proposal(16, 0, 0, &transform(8, &[])),
-        ),
-        (
-            "transform of length zero",
-            33,
-            proposal(16, 0, 1, &transform(0, &[])),
-        ),
-        (
-            "transform shorter than its header",
-            33,
-            proposal(16, 0, 1, &transform(7, &[])),
-        ),
-        (
-            "transform longer than the proposal",
-            33,
-            proposal(16, 0, 1, &transform(9, &[])),
-        ),
-        (
-            "half an attribute",
-            33,
-            proposal(18, 0, 1, &transform(10, &[0x80, 14])),
-        ),
-        (
-            "attribute longer than the transform",
-            33,
-            proposal(20, 0, 1, &transform(12, &[0, 14, 0, 1])),
-        ),
+        ("more transforms announced than there are", 33, proposal(16, 0, 2, &transform(8, &[]))),
+        ("fewer transforms announced than there are", 33, proposal(16, 0, 0, &transform(8, &[]))),
+        ("transform of length zero", 33, proposal(16, 0, 1, &transform(0, &[]))),
+        ("transform shorter than its header", 33, proposal(16, 0, 1, &transform(7, &[]))),
+        ("transform longer than the proposal", 33, proposal(16, 0, 1, &transform(9, &[]))),
+        ("half an attribute", 33, proposal(18, 0, 1, &transform(10, &[0x80, 14]))),
+        ("attribute longer than the transform", 33, proposal(20, 0, 1, &transform(12, &[0, 14, 0, 1]))),
         ("KE without a group", 34, vec![0]),
         ("KE without its reserved field", 34, vec![0, 14, 0]),
         ("ID without anything", 35, vec![]),
@@ -300,100 +185,36 @@ fn malformed_bodies_are_refused() {
         ("nonce of 15 octets", 40, vec![1; 15]),
         ("nonce of 257 octets", 40, vec![1; 257]),
         ("N without a type", 41, vec![0, 0, 64]),
-        (
-            "N with an SPI beyond its end",
-            41,
-            vec![3, 4, 64, 9, 0, 0, 0],
-        ),
+        ("N with an SPI beyond its end", 41, vec![3, 4, 64, 9, 0, 0, 0]),
         ("D without a count", 42, vec![1, 0, 0]),
-        (
-            "D of an IKE SA with an SPI",
-            42,
-            vec![1, 8, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8],
-        ),
+        ("D of an IKE SA with an SPI", 42, vec![1, 8, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8]),
         ("D of an IKE SA with a count", 42, vec![1, 0, 0, 1]),
         ("D of ESP with SPIs of no size", 42, vec![3, 0, 0, 1]),
-        (
-            "D of ESP with SPIs of 8 octets",
-            42,
-            vec![3, 8, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8],
-        ),
-        (
-            "D with fewer SPIs than it counts",
-            42,
-            vec![3, 4, 0, 2, 1, 2, 3, 4],
-        ),
-        (
-            "D with more SPIs than it counts",
-            42,
-            vec![3, 4, 0, 0, 1, 2, 3, 4],
-        ),
+        ("D of ESP with SPIs of 8 octets", 42, vec![3, 8, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8]),
+        ("D with fewer SPIs than it counts", 42, vec![3, 4, 0, 2, 1, 2, 3, 4]),
+        ("D with more SPIs than it counts", 42, vec![3, 4, 0, 0, 1, 2, 3, 4]),
         ("D that counts 65535 SPIs", 42, vec![3, 4, 255, 255]),
         ("D of an unknown protocol", 42, vec![9, 4, 0, 0]),
         ("TS without its reserved field", 44, vec![1, 0, 0]),
         ("TS of nothing", 44, ts(0, &[])),
-        (
-            "TS with fewer selectors than it counts",
-            44,
-            ts(2, &v4(16, ANY, [0; 4], [255; 4])),
-        ),
-        (
-            "TS with more selectors than it counts",
-            45,
-            ts(1, &[v4(16, ANY, [0; 4], [9; 4]), vec![0]].concat()),
-        ),
-        (
-            "selector of length zero",
-            44,
-            ts(1, &v4(0, ANY, [0; 4], [255; 4])),
-        ),
-        (
-            "selector shorter than its header",
-            44,
-            ts(1, &v4(3, ANY, [0; 4], [255; 4])),
-        ),
-        (
-            "selector too short for its addresses",
-            44,
-            ts(1, &v4(15, ANY, [0; 4], [255; 4])),
-        ),
-        (
-            "selector longer than the payload",
-            44,
-            ts(1, &v4(17, ANY, [0; 4], [255; 4])),
-        ),
+        ("TS with fewer selectors than it counts", 44, ts(2, &v4(16, ANY, [0; 4], [255; 4]))),
+        ("TS with more selectors than it counts", 45, ts(1, &[v4(16, ANY, [0; 4], [9; 4]), vec![0]].concat())),
+        ("selector of length zero", 44, ts(1, &v4(0, ANY, [0; 4], [255; 4]))),
+        ("selector shorter than its header", 44, ts(1, &v4(3, ANY, [0; 4], [255; 4]))),
+        ("selector too short for its addresses", 44, ts(1, &v4(15, ANY, [0; 4], [255; 4]))),
+        ("selector longer than the payload", 44, ts(1, &v4(17, ANY, [0; 4], [255; 4]))),
         (
             "IPv4 selector as long as an IPv6 one",
             44,
-            ts(
-                1,
-                &[7, 0, 0, 40]
-                    .into_iter()
-                    .chain([0; 36])
-                    .collect::<Vec<u8>>(),
-            ),
+            ts(1, &[7, 0, 0, 40].into_iter().chain([0; 36]).collect::<Vec<u8>>()),
         ),
-        (
-            "addresses which run backwards",
-            44,
-            ts(1, &v4(16, ANY, [10, 0, 0, 2], [10, 0, 0, 1])),
-        ),
-        (
-            "ports which run backwards",
-            44,
-            ts(1, &v4(16, [0, 9, 0, 8], [0; 4], [255; 4])),
-        ),
+        ("addresses which run backwards", 44, ts(1, &v4(16, ANY, [10, 0, 0, 2], [10, 0, 0, 1]))),
+        ("ports which run backwards", 44, ts(1, &v4(16, [0, 9, 0, 8], [0; 4], [255; 4]))),
     ];
     for (name, ty, body) in cases {
         let (first, chain) = one(ty, &body);
         let result = parse_payloads(first, &chain);
-        assert!(
-            matches!(
-                result,
-                Err(WireError::Truncated { .. } | WireError::Malformed { .. })
-            ),
-            "{name}: {result:?}"
-        );
+        assert!(matches!(result, Err(WireError::Truncated { .. } | WireError::Malformed { .. })), "{name}: {result:?}");
     }
 }
 
@@ -404,33 +225,15 @@ fn malformed_chains_are_refused() {
         ("nothing where a payload was announced", vec![]),
         ("half a generic header", vec![0, 0, 0]),
         ("payload length zero", [&[0, 0, 0, 0][..], &nonce].concat()),
-        (
-            "payload length below its header",
-            [&[0, 0, 0, 3][..], &nonce].concat(),
-        ),
-        (
-            "payload length beyond the message",
-            [&[0, 0, 0, 21][..], &nonce].concat(),
-        ),
-        (
-            "octets after the last payload",
-            [&[0, 0, 0, 20][..], &nonce, &[0]].concat(),
-        ),
-        (
-            "a next payload which is not there",
-            [&[40, 0, 0, 20][..], &nonce].concat(),
-        ),
+        ("payload length below its header", [&[0, 0, 0, 3][..], &nonce].concat()),
+        ("payload length beyond the message", [&[0, 0, 0, 21][..], &nonce].concat()),
+        ("octets after the last payload", [&[0, 0, 0, 20][..], &nonce, &[0]].concat()),
+        ("a next payload which is not there", [&[40, 0, 0, 20][..], &nonce].concat()),
     ];
     for (name, chain) in cases {
-        assert!(
-            parse_payloads(PayloadType::Nonce, &chain).is_err(),
-            "{name}"
-        );
+        assert!(parse_payloads(PayloadType::Nonce, &chain).is_err(), "{name}");
     }
-    assert!(
-        parse_payloads(PayloadType::None, &[0]).is_err(),
-        "octets where no payload was announced"
-    );
+    assert!(parse_payloads(PayloadType::None, &[0]).is_err(), "octets where no payload was announced");
     assert_eq!(parse_payloads(PayloadType::None, &[]), Ok(vec![]));
 }
 
@@ -438,57 +241,25 @@ fn malformed_chains_are_refused() {
 fn payloads_and_proposals_are_bounded() {
     let vendors = |count| vec![Payload::VendorId(vec![]); count];
     let (first, chain) = encode_payloads(&vendors(MAX_PAYLOADS));
-    assert_eq!(
-        parse_payloads(first, &chain).map(|payloads| payloads.len()),
-        Ok(MAX_PAYLOADS)
-    );
+    assert_eq!(parse_payloads(first, &chain).map(|payloads| payloads.len()), Ok(MAX_PAYLOADS));
     let (first, chain) = encode_payloads(&vendors(MAX_PAYLOADS + 1));
-    assert!(matches!(
-        parse_payloads(first, &chain),
-        Err(WireError::TooMany { .. })
-    ));
+    assert!(matches!(parse_payloads(first, &chain), Err(WireError::TooMany { .. })));
 
-    let proposal = Proposal {
-        number: 1,
-        protocol: ProtocolId::Esp,
-        spi: vec![],
-        transforms: vec![],
-    };
-    let (first, chain) = encode_payloads(&[Payload::SecurityAssociation(vec![
-        proposal.clone();
-        MAX_PROPOSALS
-    ])]);
+    let proposal = Proposal { number: 1, protocol: ProtocolId::Esp, spi: vec![], transforms: vec![] };
+    let (first, chain) = encode_payloads(&[Payload::SecurityAssociation(vec![proposal.clone(); MAX_PROPOSALS])]);
     assert!(parse_payloads(first, &chain).is_ok());
-    let (first, chain) = encode_payloads(&[Payload::SecurityAssociation(vec![
-        proposal;
-        MAX_PROPOSALS + 1
-    ])]);
-    assert!(matches!(
-        parse_payloads(first, &chain),
-        Err(WireError::TooMany { .. })
-    ));
+    let (first, chain) = encode_payloads(&[Payload::SecurityAssociation(vec![proposal; MAX_PROPOSALS + 1])]);
+    assert!(matches!(parse_payloads(first, &chain), Err(WireError::TooMany { .. })));
 }
 
 #[test]
 fn oversized_content_is_cut_to_a_well_formed_payload() {
     let (first, chain) = encode_payloads(&[Payload::VendorId(vec![1; 70_000])]);
-    assert_eq!(
-        parse_payloads(first, &chain),
-        Ok(vec![Payload::VendorId(vec![1; 65_531])])
-    );
+    assert_eq!(parse_payloads(first, &chain), Ok(vec![Payload::VendorId(vec![1; 65_531])]));
     let many = vec![TrafficSelector::any_v4(); 300];
     let (first, chain) = encode_payloads(&[Payload::TsInitiator(many)]);
-    assert_eq!(
-        parse_payloads(first, &chain),
-        Ok(vec![Payload::TsInitiator(vec![
-            TrafficSelector::any_v4();
-            255
-        ])])
-    );
-    let delete = Payload::Delete(Delete::Child {
-        protocol: ProtocolId::Esp,
-        spis: vec![300; 20_000],
-    });
+    assert_eq!(parse_payloads(first, &chain), Ok(vec![Payload::TsInitiator(vec![TrafficSelector::any_v4(); 255])]));
+    let delete = Payload::Delete(Delete::Child { protocol: ProtocolId::Esp, spis: vec![300; 20_000] });
     let (first, chain) = encode_payloads(&[delete]);
     assert!(parse_payloads(first, &chain).is_ok());
 }
@@ -509,10 +280,7 @@ fn critical_bit_matters_for_unknown_types_alone() {
             let body = vec![1; 16];
             assert_eq!(
                 result,
-                Ok(vec![Payload::Opaque {
-                    ty: PayloadType::Unknown(ty),
-                    body
-                }]),
+                Ok(vec![Payload::Opaque { ty: PayloadType::Unknown(ty), body }]),
                 "reserved bits are ignored"
             );
         }
@@ -525,10 +293,7 @@ fn chain_ends_with_the_encrypted_payload() {
         let (first, mut chain) = one(ty, &[1; 40]);
         chain[0] = 40;
         let body = vec![1; 40];
-        assert_eq!(
-            parse_payloads(first, &chain),
-            Ok(vec![Payload::Opaque { ty: first, body }])
-        );
+        assert_eq!(parse_payloads(first, &chain), Ok(vec![Payload::Opaque { ty: first, body }]));
     }
 }
 
@@ -543,10 +308,7 @@ fn reserved_octets_of_an_identification_survive_in_what_auth_signs() {
     };
     assert_eq!(parsed.id, Id::Fqdn("a.b".into()));
     assert_eq!(parsed.octets, body);
-    assert_eq!(
-        IdPayload::from(parsed.id.clone()).octets,
-        [2, 0, 0, 0, b'a', b'.', b'b']
-    );
+    assert_eq!(IdPayload::from(parsed.id.clone()).octets, [2, 0, 0, 0, b'a', b'.', b'b']);
 }
 
 #[test]
@@ -568,17 +330,9 @@ fn key_length_is_read_once_and_in_its_short_form_only() {
     };
     assert_eq!(parse(&[0x80, 14, 1, 0]), aes(Some(256), false));
     assert_eq!(parse(&[]), aes(None, false));
-    assert_eq!(
-        parse(&[0x80, 14, 1, 0, 0x80, 14, 0, 128]),
-        aes(Some(256), true),
-        "twice"
-    );
+    assert_eq!(parse(&[0x80, 14, 1, 0, 0x80, 14, 0, 128]), aes(Some(256), true), "twice");
     assert_eq!(parse(&[0, 14, 0, 2, 1, 0]), aes(None, true), "long form");
-    assert_eq!(
-        parse(&[0x80, 99, 0, 0]),
-        aes(None, true),
-        "another attribute"
-    );
+    assert_eq!(parse(&[0x80, 99, 0, 0]), aes(None, true), "another attribute");
     assert_eq!(parse(&[0, 99, 0, 0]), aes(None, true), "an empty one");
 }
 
@@ -587,29 +341,16 @@ fn selectors_of_unknown_types_are_left_out() {
     let label = [10, 0, 0, 8, 1, 2, 3, 4];
     let any = [7, 0, 0, 16, 0, 0, 255, 255, 0, 0, 0, 0, 255, 255, 255, 255];
     let (first, chain) = one(44, &[&[2, 0, 0, 0], &label[..], &any].concat());
-    assert_eq!(
-        parse_payloads(first, &chain),
-        Ok(vec![Payload::TsInitiator(vec![TrafficSelector::any_v4()])])
-    );
+    assert_eq!(parse_payloads(first, &chain), Ok(vec![Payload::TsInitiator(vec![TrafficSelector::any_v4()])]));
     let (first, chain) = one(45, &[&[1, 0, 0, 0], &label[..]].concat());
-    assert_eq!(
-        parse_payloads(first, &chain),
-        Ok(vec![Payload::TsResponder(vec![])])
-    );
+    assert_eq!(parse_payloads(first, &chain), Ok(vec![Payload::TsResponder(vec![])]));
 }
 
 #[test]
 fn opaque_ports_are_the_one_range_that_may_run_backwards() {
-    let opaque = TrafficSelector {
-        start_port: 65535,
-        end_port: 0,
-        ..TrafficSelector::any_v4()
-    };
+    let opaque = TrafficSelector { start_port: 65535, end_port: 0, ..TrafficSelector::any_v4() };
     let (first, chain) = encode_payloads(&[Payload::TsInitiator(vec![opaque.clone()])]);
-    assert_eq!(
-        parse_payloads(first, &chain),
-        Ok(vec![Payload::TsInitiator(vec![opaque])])
-    );
+    assert_eq!(parse_payloads(first, &chain), Ok(vec![Payload::TsInitiator(vec![opaque])]));
 }
 
 /// A REKEY_SA for another protocol crashed a well known daemon (CVE-2023-38710).
@@ -618,30 +359,11 @@ fn notification_names_a_child_only_for_esp_and_a_whole_spi() {
     let spi = Spi::new(0x1234_5678).unwrap();
     let notify = Notify::for_child(NotifyType::REKEY_SA, spi);
     assert_eq!(notify.child_spi(), Some(spi));
-    for protocol in [
-        ProtocolId::None,
-        ProtocolId::Ike,
-        ProtocolId::Ah,
-        ProtocolId::Unknown(9),
-    ] {
-        assert_eq!(
-            Notify {
-                protocol,
-                ..notify.clone()
-            }
-            .child_spi(),
-            None
-        );
+    for protocol in [ProtocolId::None, ProtocolId::Ike, ProtocolId::Ah, ProtocolId::Unknown(9)] {
+        assert_eq!(Notify { protocol, ..notify.clone() }.child_spi(), None);
     }
     for spi in [vec![], vec![1, 2, 3], vec![0, 0, 0, 255], vec![1; 8]] {
-        assert_eq!(
-            Notify {
-                spi,
-                ..notify.clone()
-            }
-            .child_spi(),
-            None
-        );
+        assert_eq!(Notify { spi, ..notify.clone() }.child_spi(), None);
     }
 }
 
@@ -655,25 +377,19 @@ fn notify_types_have_names_and_a_border_between_errors_and_status() {
 }
 
 fn transform() -> impl Strategy<Value = Transform> {
-    (any::<u8>(), any::<u16>(), any::<Option<u16>>()).prop_map(|(ty, id, key_bits)| Transform {
-        key_bits,
-        ..Transform::new(TransformType::from_u8(ty), id)
-    })
+    (any::<u8>(), any::<u16>(), any::<Option<u16>>())
+        .prop_map(|(ty, id, key_bits)| Transform { key_bits, ..Transform::new(TransformType::from_u8(ty), id) })
 }
 
 fn proposal() -> impl Strategy<Value = Proposal> {
-    (
-        any::<u8>(),
-        any::<u8>(),
-        vec(any::<u8>(), 0..20),
-        vec(transform(), 0..20),
-    )
-        .prop_map(|(number, protocol, spi, transforms)| Proposal {
+    (any::<u8>(), any::<u8>(), vec(any::<u8>(), 0..20), vec(transform(), 0..20)).prop_map(
+        |(number, protocol, spi, transforms)| Proposal {
             number,
             protocol: ProtocolId::from_u8(protocol),
             spi,
             transforms,
-        })
+        },
+    )
 }
 
 fn selector() -> impl Strategy<Value = TrafficSelector> {
@@ -685,29 +401,14 @@ fn selector() -> impl Strategy<Value = TrafficSelector> {
         addresses.sort_unstable();
         ports.sort_unstable();
         let [start, end] = addresses;
-        TrafficSelector {
-            protocol,
-            start_port: ports[0],
-            end_port: ports[1],
-            start,
-            end,
-        }
+        TrafficSelector { protocol, start_port: ports[0], end_port: ports[1], start, end }
     })
 }
 
 fn notify() -> impl Strategy<Value = Notify> {
-    (
-        any::<u8>(),
-        vec(any::<u8>(), 0..20),
-        any::<u16>(),
-        vec(any::<u8>(), 0..100),
+    (any::<u8>(), vec(any::<u8>(), 0..20), any::<u16>(), vec(any::<u8>(), 0..100)).prop_map(
+        |(protocol, spi, ty, data)| Notify { protocol: ProtocolId::from_u8(protocol), spi, ty: NotifyType(ty), data },
     )
-        .prop_map(|(protocol, spi, ty, data)| Notify {
-            protocol: ProtocolId::from_u8(protocol),
-            spi,
-            ty: NotifyType(ty),
-            data,
-        })
 }
 
 fn identity() -> impl Strategy<Value = IdPayload> {
@@ -734,18 +435,13 @@ fn payload() -> impl Strategy<Value = Payload> {
         notify().prop_map(Payload::Notify),
         Just(Payload::Delete(Delete::Ike)),
         (2..=3_u8, vec(any::<u32>(), 0..20)).prop_map(|(protocol, spis)| {
-            Payload::Delete(Delete::Child {
-                protocol: ProtocolId::from_u8(protocol),
-                spis,
-            })
+            Payload::Delete(Delete::Child { protocol: ProtocolId::from_u8(protocol), spis })
         }),
         data().prop_map(Payload::VendorId),
         vec(selector(), 1..10).prop_map(Payload::TsInitiator),
         vec(selector(), 1..10).prop_map(Payload::TsResponder),
-        (prop_oneof![1..=32_u8, 54..=255_u8], data()).prop_map(|(ty, body)| Payload::Opaque {
-            ty: PayloadType::from_u8(ty),
-            body
-        }),
+        (prop_oneof![1..=32_u8, 54..=255_u8], data())
+            .prop_map(|(ty, body)| Payload::Opaque { ty: PayloadType::from_u8(ty), body }),
     ]
 }
 

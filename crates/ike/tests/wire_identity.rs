@@ -27,20 +27,11 @@ fn every_way_to_write_an_identity() {
         ("ops@gw.example", email("ops@gw.example")),
         ("@@ops", email("ops")),
         ("email:ops", email("ops")),
-        (
-            "keyid:branch office 7",
-            Id::KeyId(b"branch office 7".to_vec()),
-        ),
+        ("keyid:branch office 7", Id::KeyId(b"branch office 7".to_vec())),
         ("@[branch]", Id::KeyId(b"branch".to_vec())),
         ("@#c0ffee", Id::KeyId(vec![0xc0, 0xff, 0xee])),
         ("keyid:a\\x00\\\\b", Id::KeyId(b"a\0\\b".to_vec())),
-        (
-            "type9:3000",
-            Id::Unknown {
-                ty: 9,
-                data: vec![0x30, 0],
-            },
-        ),
+        ("type9:3000", Id::Unknown { ty: 9, data: vec![0x30, 0] }),
     ];
     for (text, id) in cases {
         assert_eq!(text.parse(), Ok(id), "{text}");
@@ -52,14 +43,8 @@ fn what_is_no_identity_says_why() {
     assert_eq!("".parse::<Id>(), Err(IdError::Empty));
     assert_eq!("@".parse::<Id>(), Err(IdError::Empty));
     assert_eq!("@#".parse::<Id>(), Err(IdError::Empty));
-    assert!(matches!(
-        "two words".parse::<Id>(),
-        Err(IdError::Character(' ', _))
-    ));
-    assert!(matches!(
-        "C=CH, O=x".parse::<Id>(),
-        Err(IdError::Character('=', _))
-    ));
+    assert!(matches!("two words".parse::<Id>(), Err(IdError::Character(' ', _))));
+    assert!(matches!("C=CH, O=x".parse::<Id>(), Err(IdError::Character('=', _))));
     assert!(matches!("@#xyz".parse::<Id>(), Err(IdError::Hex(_))));
     assert!(matches!("@#abc".parse::<Id>(), Err(IdError::Hex(_))));
     assert_eq!("keyid:\\q".parse::<Id>(), Err(IdError::Escape));
@@ -67,10 +52,7 @@ fn what_is_no_identity_says_why() {
     assert_eq!("keyid:\\xé".parse::<Id>(), Err(IdError::Escape));
     assert_eq!("fqdn:\\xff".parse::<Id>(), Err(IdError::Encoding));
     assert!(matches!("type1:00".parse::<Id>(), Err(IdError::Type(_))));
-    assert!(matches!(
-        "type999:00".parse::<Id>(),
-        Err(IdError::Character(':', _))
-    ));
+    assert!(matches!("type999:00".parse::<Id>(), Err(IdError::Character(':', _))));
     assert!(matches!("ipv4:gw".parse::<Id>(), Err(IdError::Type(_))));
 }
 
@@ -94,37 +76,17 @@ fn names_differ_not_by_case_but_keys_do() {
 fn hostile_octets_are_escaped_when_shown() {
     let shown = fqdn("gw\n\u{1b}[31m\u{202e}x").to_string();
     assert_eq!(shown, "fqdn:gw\\x0a\\x1b[31m\\xe2\\x80\\xaex");
-    assert!(
-        format!(
-            "{:?}",
-            Id::Unknown {
-                ty: 2,
-                data: vec![0xff]
-            }
-        )
-        .is_ascii()
-    );
+    assert!(format!("{:?}", Id::Unknown { ty: 2, data: vec![0xff] }).is_ascii());
 }
 
 #[test]
 fn addresses_of_the_wrong_length_are_no_identity() {
     for (ty, right) in [(1, 4), (5, 16)] {
         for length in 0..20 {
-            assert_eq!(
-                Id::from_wire(ty, &vec![1; length]).is_some(),
-                length == right,
-                "type {ty}, {length} octets"
-            );
+            assert_eq!(Id::from_wire(ty, &vec![1; length]).is_some(), length == right, "type {ty}, {length} octets");
         }
     }
-    assert_eq!(
-        Id::from_wire(2, &[0xff]),
-        Some(Id::Unknown {
-            ty: 2,
-            data: vec![0xff]
-        }),
-        "a name that is not UTF-8"
-    );
+    assert_eq!(Id::from_wire(2, &[0xff]), Some(Id::Unknown { ty: 2, data: vec![0xff] }), "a name that is not UTF-8");
 }
 
 fn identity() -> impl Strategy<Value = Id> {

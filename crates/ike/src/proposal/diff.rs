@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::matching::{Field, Wanted};
 use super::numbers;
-use crate::wire::{Proposal, TransformType};
+use crate::wire::{Proposal, Transform, TransformType};
 
 /// Proposals written out of each list; the rest is counted.
 const SHOWN: usize = 8;
@@ -26,55 +26,36 @@ pub struct ProposalDiff {
 }
 
 impl ProposalDiff {
-    pub(super) fn new(
-        ours: &[Wanted<'_>],
-        theirs: &[Proposal],
-        is_answer: bool,
-        fields: &[Field],
-    ) -> Self {
+    pub(super) fn new(ours: &[Wanted<'_>], theirs: &[Proposal], is_answer: bool, fields: &[Field]) -> Self {
         let ours = list(ours.iter().map(Wanted::describe), ours.len());
         let fields = fields.iter().map(|field| field.name()).collect();
-        ProposalDiff {
-            fields,
-            theirs: list(theirs.iter().map(describe), theirs.len()),
-            ours,
-            is_answer,
-        }
+        ProposalDiff { fields, theirs: list(theirs.iter().map(describe), theirs.len()), ours, is_answer }
     }
 }
 
 /// Alternatives of one type with commas, types with dashes: `aes256,aes128-sha256-modp2048`.
 fn describe(proposal: &Proposal) -> String {
-    let mut types: Vec<TransformType> = proposal
-        .transforms
-        .iter()
-        .map(|transform| transform.ty)
-        .collect();
-    types.sort_unstable();
-    types.dedup();
-    // The order in which people write it: the PRF after integrity.
-    types.sort_by_key(|ty| match ty {
-        TransformType::Encryption => 0,
-        TransformType::Integrity => 1,
-        TransformType::Prf => 2,
-        TransformType::KeyExchange => 3,
-        TransformType::ExtendedSequenceNumbers => 4,
-        TransformType::Unknown(_) => 5,
-    });
-    let parts: Vec<String> = types
-        .into_iter()
-        .take(SHOWN_TRANSFORMS)
-        .map(|ty| {
-            alternatives(
-                proposal
-                    .transforms
-                    .iter()
-                    .filter(|t| t.ty == ty)
-                    .map(numbers::describe),
-            )
-        })
-        .collect();
-    parts.join("-")
+    let of = |ty: TransformType| {
+        let transforms = proposal.transforms.iter().filter(move |transform| transform.ty == ty);
+        alternatives(transforms.map(numbers::describe))
+    };
+    let unknown = |transform: &&Transform| matches!(transform.ty, TransformType::Unknown(_));
+    join([
+        of(TransformType::Encryption),
+        of(TransformType::Integrity),
+        of(TransformType::Prf),
+        of(TransformType::KeyExchange),
+        of(TransformType::ExtendedSequenceNumbers),
+        alternatives(proposal.transforms.iter().filter(unknown).map(numbers::describe)),
+    ])
+}
+
+/// The parts of a proposal, in the order in which people write them; a PRF that follows from integrity is left out.
+pub(super) fn join([encryption, integrity, prf, groups, esn, other]: [String; 6]) -> String {
+    let derived = integrity.split(',').map(|name| format!("prf{name}")).collect::<Vec<_>>().join(",");
+    let prf = if prf == derived { String::new() } else { prf };
+    let parts = [encryption, integrity, prf, groups, esn, other];
+    parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("-")
 }
 
 pub(super) fn alternatives(names: impl Iterator<Item = String>) -> String {
@@ -91,26 +72,14 @@ fn list(items: impl Iterator<Item = String>, count: usize) -> String {
     if count > SHOWN {
         text.push_str(&format!(" and {} more", count - SHOWN));
     }
-    if text.is_empty() {
-        "nothing".to_owned()
-    } else {
-        text
-    }
+    if text.is_empty() { "nothing".to_owned() } else { text }
 }
 
 impl fmt::Display for ProposalDiff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (they, we) = if self.is_answer {
-            ("chose", "offered")
-        } else {
-            ("offers", "accept")
-        };
+        let (they, we) = if self.is_answer { ("chose", "offered") } else { ("offers", "accept") };
         write!(f, "peer {they} {}; we {we} {}: ", self.theirs, self.ours)?;
-        let fields: Vec<&str> = self
-            .fields
-            .iter()
-            .map(|field| Field::words(field))
-            .collect();
+        let fields: Vec<&str> = self.fields.iter().map(|field| Field::words(field)).collect();
         match fields.as_slice() {
             [] => f.write_str("nothing to compare"),
             [only] => write!(f, "differs in {only} only"),

@@ -3,7 +3,7 @@
 use crypto::{Cipher, Group, Integrity, Prf};
 use ipsec::{EspSuite, Spi};
 
-use super::diff::alternatives;
+use super::diff::{alternatives, join};
 use super::{EspChoice, EspProposal, IkeProposal, IkeSuite, numbers};
 use crate::wire::{IkeSpi, Proposal, ProtocolId, Transform, TransformType};
 
@@ -74,11 +74,7 @@ pub(super) enum GroupRule<'a> {
 
 impl<'a> GroupRule<'a> {
     pub(super) fn of(groups: &'a [Group]) -> Self {
-        if groups.is_empty() {
-            GroupRule::None
-        } else {
-            GroupRule::OneOf(groups)
-        }
+        if groups.is_empty() { GroupRule::None } else { GroupRule::OneOf(groups) }
     }
 }
 
@@ -126,12 +122,7 @@ impl<'a> Wanted<'a> {
     }
 
     pub(super) fn transforms(&self) -> Vec<Transform> {
-        let mut transforms: Vec<Transform> = self
-            .ciphers
-            .iter()
-            .copied()
-            .map(numbers::encryption)
-            .collect();
+        let mut transforms: Vec<Transform> = self.ciphers.iter().copied().map(numbers::encryption).collect();
         transforms.extend(self.prfs.iter().copied().map(numbers::prf));
         transforms.extend(self.integrities.iter().copied().map(numbers::integrity));
         if let GroupRule::OneOf(groups) = self.groups {
@@ -142,57 +133,33 @@ impl<'a> Wanted<'a> {
     }
 
     pub(super) fn describe(&self) -> String {
-        let integrities = || {
-            self.integrities
-                .iter()
-                .map(|algorithm| algorithm.name().to_owned())
-        };
         let groups: &[Group] = match self.groups {
             GroupRule::OneOf(groups) => groups,
             GroupRule::None | GroupRule::Ignored => &[],
         };
-        let parts = [
+        join([
             alternatives(self.ciphers.iter().map(|cipher| cipher.name().to_owned())),
-            alternatives(integrities()),
+            alternatives(self.integrities.iter().map(|algorithm| algorithm.name().to_owned())),
             alternatives(self.prfs.iter().map(|prf| prf.name().to_owned())),
             alternatives(groups.iter().map(|group| group.name().to_owned())),
             alternatives(self.esn.iter().map(|esn| super::esn_word(*esn).to_owned())),
-        ];
-        parts
-            .iter()
-            .filter(|part| !part.is_empty())
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join("-")
+            String::new(),
+        ])
     }
 
     /// Our first acceptable algorithm of each type, or in what the proposals differ.
-    pub(super) fn choose(
-        &self,
-        theirs: &Proposal,
-        preferred_group: Option<Group>,
-    ) -> Result<Chosen, Vec<Field>> {
+    pub(super) fn choose(&self, theirs: &Proposal, preferred_group: Option<Group>) -> Result<Chosen, Vec<Field>> {
         let offer = Offer(theirs);
         let mut differs = self.unusable(theirs);
         let protection = self.protection(&offer, &mut differs);
-        let prf = self
-            .prfs
-            .iter()
-            .copied()
-            .find(|prf| offer.has(&numbers::prf(*prf)));
+        let prf = self.prfs.iter().copied().find(|prf| offer.has(&numbers::prf(*prf)));
         if prf.is_none() && !self.prfs.is_empty() {
             differs.push(Field::Prf);
         }
         let group = self.group(&offer, preferred_group, &mut differs);
         let esn = self.esn(&offer, &mut differs);
         match protection {
-            Some((cipher, integrity)) if differs.is_empty() => Ok(Chosen {
-                cipher,
-                integrity,
-                prf,
-                group,
-                esn,
-            }),
+            Some((cipher, integrity)) if differs.is_empty() => Ok(Chosen { cipher, integrity, prf, group, esn }),
             Some(_) | None => Err(differs),
         }
     }
@@ -210,41 +177,22 @@ impl<'a> Wanted<'a> {
             reasons.push(Field::Spi);
         }
         let known = |ty: TransformType| match ty {
-            TransformType::Encryption | TransformType::Integrity | TransformType::KeyExchange => {
-                true
-            }
+            TransformType::Encryption | TransformType::Integrity | TransformType::KeyExchange => true,
             TransformType::Prf => self.protocol == ProtocolId::Ike,
             TransformType::ExtendedSequenceNumbers => self.protocol == ProtocolId::Esp,
             TransformType::Unknown(_) => false,
         };
-        if !theirs
-            .transforms
-            .iter()
-            .all(|transform| known(transform.ty))
-        {
+        if !theirs.transforms.iter().all(|transform| known(transform.ty)) {
             reasons.push(Field::TransformType);
         }
         reasons
     }
 
     /// Cipher and integrity belong together: an AEAD cipher takes none.
-    fn protection(
-        &self,
-        offer: &Offer<'_>,
-        differs: &mut Vec<Field>,
-    ) -> Option<(Cipher, Option<Integrity>)> {
+    fn protection(&self, offer: &Offer<'_>, differs: &mut Vec<Field>) -> Option<(Cipher, Option<Integrity>)> {
         let without = offer.lacks_or_none(TransformType::Integrity);
-        let integrity = self
-            .integrities
-            .iter()
-            .copied()
-            .find(|algorithm| offer.has(&numbers::integrity(*algorithm)));
-        let common = || {
-            self.ciphers
-                .iter()
-                .copied()
-                .filter(|cipher| offer.has(&numbers::encryption(*cipher)))
-        };
+        let integrity = self.integrities.iter().copied().find(|algorithm| offer.has(&numbers::integrity(*algorithm)));
+        let common = || self.ciphers.iter().copied().filter(|cipher| offer.has(&numbers::encryption(*cipher)));
         let pair = common().find_map(|cipher| match (cipher.is_aead(), integrity) {
             (true, _) => without.then_some((cipher, None)),
             (false, Some(integrity)) => Some((cipher, Some(integrity))),
@@ -265,12 +213,7 @@ impl<'a> Wanted<'a> {
         pair
     }
 
-    fn group(
-        &self,
-        offer: &Offer<'_>,
-        preferred: Option<Group>,
-        differs: &mut Vec<Field>,
-    ) -> Option<Group> {
+    fn group(&self, offer: &Offer<'_>, preferred: Option<Group>, differs: &mut Vec<Field>) -> Option<Group> {
         match self.groups {
             GroupRule::Ignored => None,
             GroupRule::None => {
@@ -280,15 +223,8 @@ impl<'a> Wanted<'a> {
                 None
             }
             GroupRule::OneOf(groups) => {
-                let common = || {
-                    groups
-                        .iter()
-                        .copied()
-                        .filter(|group| offer.has(&numbers::key_exchange(*group)))
-                };
-                let group = common()
-                    .find(|group| Some(*group) == preferred)
-                    .or_else(|| common().next());
+                let common = || groups.iter().copied().filter(|group| offer.has(&numbers::key_exchange(*group)));
+                let group = common().find(|group| Some(*group) == preferred).or_else(|| common().next());
                 if group.is_none() {
                     differs.push(Field::Group);
                 }
@@ -308,11 +244,7 @@ impl<'a> Wanted<'a> {
             }
             return None;
         }
-        let esn = self
-            .esn
-            .iter()
-            .copied()
-            .find(|esn| offer.has(&numbers::esn(*esn)));
+        let esn = self.esn.iter().copied().find(|esn| offer.has(&numbers::esn(*esn)));
         if esn.is_none() {
             differs.push(Field::Esn);
         }
@@ -340,24 +272,12 @@ impl Offer<'_> {
 
 impl Chosen {
     pub(super) fn ike_suite(&self) -> Option<IkeSuite> {
-        Some(IkeSuite {
-            cipher: self.cipher,
-            integrity: self.integrity,
-            prf: self.prf?,
-            group: self.group?,
-        })
+        Some(IkeSuite { cipher: self.cipher, integrity: self.integrity, prf: self.prf?, group: self.group? })
     }
 
     pub(super) fn esp_choice(&self) -> EspChoice {
-        let suite = EspSuite {
-            cipher: self.cipher,
-            integrity: self.integrity,
-            esn: self.esn.unwrap_or(false),
-        };
-        EspChoice {
-            suite,
-            group: self.group,
-        }
+        let suite = EspSuite { cipher: self.cipher, integrity: self.integrity, esn: self.esn.unwrap_or(false) };
+        EspChoice { suite, group: self.group }
     }
 
     /// One transform of each type that was chosen; types that are NONE are left out.
@@ -367,12 +287,7 @@ impl Chosen {
         transforms.extend(self.integrity.map(numbers::integrity));
         transforms.extend(self.group.map(numbers::key_exchange));
         transforms.extend(self.esn.map(numbers::esn));
-        Proposal {
-            number: theirs.number,
-            protocol: theirs.protocol,
-            spi: Vec::new(),
-            transforms,
-        }
+        Proposal { number: theirs.number, protocol: theirs.protocol, spi: Vec::new(), transforms }
     }
 }
 

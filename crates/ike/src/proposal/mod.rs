@@ -26,10 +26,7 @@ use crypto::{Cipher, Group, Integrity, Prf};
 use ipsec::EspSuite;
 
 pub use diff::ProposalDiff;
-pub use select::{
-    SelectedEsp, SelectedIke, accept_esp, accept_ike, esp_to_wire, ike_to_wire, select_esp,
-    select_ike,
-};
+pub use select::{SelectedEsp, SelectedIke, accept_esp, accept_ike, esp_to_wire, ike_to_wire, select_esp, select_ike};
 pub use words::ProposalError;
 
 /// Algorithms for an IKE SA; each list in order of preference.
@@ -80,25 +77,12 @@ pub struct EspChoice {
     pub group: Option<Group>,
 }
 
-const DEFAULT_GROUPS: [Group; 6] = [
-    Group::Curve25519,
-    Group::Ecp384,
-    Group::Ecp256,
-    Group::Modp2048,
-    Group::Modp3072,
-    Group::Modp4096,
-];
-const DEFAULT_AEAD: [Cipher; 3] = [
-    Cipher::AesGcm16_256,
-    Cipher::AesGcm16_128,
-    Cipher::ChaCha20Poly1305,
-];
+const DEFAULT_GROUPS: [Group; 6] =
+    [Group::Curve25519, Group::Ecp384, Group::Ecp256, Group::Modp2048, Group::Modp3072, Group::Modp4096];
+const DEFAULT_AEAD: [Cipher; 3] = [Cipher::AesGcm16_256, Cipher::AesGcm16_128, Cipher::ChaCha20Poly1305];
 const DEFAULT_CBC: [Cipher; 2] = [Cipher::AesCbc256, Cipher::AesCbc128];
-const DEFAULT_INTEGRITIES: [Integrity; 3] = [
-    Integrity::HmacSha2_256_128,
-    Integrity::HmacSha2_384_192,
-    Integrity::HmacSha2_512_256,
-];
+const DEFAULT_INTEGRITIES: [Integrity; 3] =
+    [Integrity::HmacSha2_256_128, Integrity::HmacSha2_384_192, Integrity::HmacSha2_512_256];
 const DEFAULT_PRFS: [Prf; 3] = [Prf::HmacSha2_256, Prf::HmacSha2_384, Prf::HmacSha2_512];
 
 impl IkeProposal {
@@ -119,12 +103,7 @@ impl IkeProposal {
         if groups.is_empty() {
             return Err(ProposalError::MissingGroup);
         }
-        Ok(IkeProposal {
-            ciphers,
-            integrities,
-            prfs,
-            groups,
-        })
+        Ok(IkeProposal { ciphers, integrities, prfs, groups })
     }
 
     /// What is offered and accepted where nothing is configured: AES-GCM and ChaCha20-Poly1305, then AES-CBC with SHA-2.
@@ -136,18 +115,14 @@ impl IkeProposal {
             prfs: DEFAULT_PRFS.to_vec(),
             groups: DEFAULT_GROUPS.to_vec(),
         };
-        vec![
-            proposal(&DEFAULT_AEAD, &[]),
-            proposal(&DEFAULT_CBC, &DEFAULT_INTEGRITIES),
-        ]
+        vec![proposal(&DEFAULT_AEAD, &[]), proposal(&DEFAULT_CBC, &DEFAULT_INTEGRITIES)]
     }
 
     /// Why these algorithms should not be used any more; empty if nothing is wrong with them (RFC 8247).
     #[must_use]
     pub fn is_weak(&self) -> Vec<&'static str> {
         let mut reasons = weaknesses(&[], &self.integrities, &self.groups);
-        if self.prfs.contains(&Prf::HmacSha1) && !self.integrities.contains(&Integrity::HmacSha1_96)
-        {
+        if self.prfs.contains(&Prf::HmacSha1) && !self.integrities.contains(&Integrity::HmacSha1_96) {
             reasons.push("prfsha1: SHA-1 is being phased out");
         }
         reasons
@@ -169,25 +144,19 @@ impl EspProposal {
         if esn.is_empty() {
             esn.push(false);
         }
-        Ok(EspProposal {
-            ciphers,
-            integrities,
-            groups,
-            esn,
-        })
+        Ok(EspProposal { ciphers, integrities, groups, esn })
     }
 
     /// What is offered and accepted where nothing is configured. Perfect forward secrecy is preferred, and a peer
     /// without it is accepted: a mismatch would show only at the first rekey, hours after the tunnel came up.
     #[must_use]
     pub fn defaults() -> Vec<EspProposal> {
-        let proposal =
-            |ciphers: &[Cipher], integrities: &[Integrity], groups: &[Group]| EspProposal {
-                ciphers: ciphers.to_vec(),
-                integrities: integrities.to_vec(),
-                groups: groups.to_vec(),
-                esn: vec![true, false],
-            };
+        let proposal = |ciphers: &[Cipher], integrities: &[Integrity], groups: &[Group]| EspProposal {
+            ciphers: ciphers.to_vec(),
+            integrities: integrities.to_vec(),
+            groups: groups.to_vec(),
+            esn: vec![true, false],
+        };
         vec![
             proposal(&DEFAULT_AEAD, &[], &DEFAULT_GROUPS),
             proposal(&DEFAULT_CBC, &DEFAULT_INTEGRITIES, &DEFAULT_GROUPS),
@@ -203,11 +172,7 @@ impl EspProposal {
     }
 }
 
-fn weaknesses(
-    ciphers: &[Cipher],
-    integrities: &[Integrity],
-    groups: &[Group],
-) -> Vec<&'static str> {
+fn weaknesses(ciphers: &[Cipher], integrities: &[Integrity], groups: &[Group]) -> Vec<&'static str> {
     let mut reasons = Vec::new();
     if ciphers.contains(&Cipher::Null) {
         reasons.push("null: packets are not encrypted");
@@ -246,12 +211,7 @@ fn write_words(f: &mut fmt::Formatter<'_>, words: &[&str]) -> fmt::Result {
 
 impl fmt::Display for IkeProposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let derived: Vec<Prf> = self
-            .integrities
-            .iter()
-            .copied()
-            .map(words::prf_of)
-            .collect();
+        let derived: Vec<Prf> = self.integrities.iter().copied().map(words::prf_of).collect();
         let mut words: Vec<&str> = self.ciphers.iter().map(|cipher| cipher.name()).collect();
         words.extend(self.integrities.iter().map(|integrity| integrity.name()));
         if self.prfs != derived {

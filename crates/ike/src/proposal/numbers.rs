@@ -22,10 +22,7 @@ pub(super) fn encryption(cipher: Cipher) -> Transform {
         Cipher::AesGcm16_256 => (AES_GCM_16, Some(256)),
         Cipher::ChaCha20Poly1305 => (CHACHA20_POLY1305, None),
     };
-    Transform {
-        key_bits,
-        ..Transform::new(TransformType::Encryption, id)
-    }
+    Transform { key_bits, ..Transform::new(TransformType::Encryption, id) }
 }
 
 pub(super) fn prf(prf: Prf) -> Transform {
@@ -94,32 +91,17 @@ const FOREIGN: [(TransformType, u16, &str); 27] = [
 /// A transform in the words of a configuration, or with its number if it has none.
 pub(super) fn describe(transform: &Transform) -> String {
     let known = || {
-        let ciphers = Cipher::ALL
-            .into_iter()
-            .map(|cipher| (encryption(cipher), cipher.name()));
-        let prfs = Prf::ALL
-            .into_iter()
-            .map(|algorithm| (prf(algorithm), algorithm.name()));
-        let integrities = Integrity::ALL
-            .into_iter()
-            .map(|algorithm| (integrity(algorithm), algorithm.name()));
-        let groups = Group::ALL
-            .into_iter()
-            .map(|group| (key_exchange(group), group.name()));
+        let ciphers = Cipher::ALL.into_iter().map(|cipher| (encryption(cipher), cipher.name()));
+        let prfs = Prf::ALL.into_iter().map(|algorithm| (prf(algorithm), algorithm.name()));
+        let integrities = Integrity::ALL.into_iter().map(|algorithm| (integrity(algorithm), algorithm.name()));
+        let groups = Group::ALL.into_iter().map(|group| (key_exchange(group), group.name()));
         let esn = [(esn(false), "noesn"), (esn(true), "esn")];
-        ciphers
-            .chain(prfs)
-            .chain(integrities)
-            .chain(groups)
-            .chain(esn)
-            .find(|(t, _)| t == transform)
+        ciphers.chain(prfs).chain(integrities).chain(groups).chain(esn).find(|(t, _)| t == transform)
     };
     if let Some((_, name)) = known() {
         return name.to_owned();
     }
-    let foreign = FOREIGN
-        .iter()
-        .find(|(ty, id, _)| (*ty, *id) == (transform.ty, transform.id));
+    let foreign = FOREIGN.iter().find(|(ty, id, _)| (*ty, *id) == (transform.ty, transform.id));
     let mut text = match (foreign, transform.ty) {
         (Some((_, _, name)), _) => (*name).to_owned(),
         (None, TransformType::Encryption) => format!("encr{}", transform.id),
@@ -131,9 +113,7 @@ pub(super) fn describe(transform: &Transform) -> String {
     };
     match transform.key_bits {
         Some(bits) => text.push_str(&format!("({bits} bits)")),
-        None if matches!(transform.ty, TransformType::Encryption)
-            && matches!(transform.id, 12..=20) =>
-        {
+        None if matches!(transform.ty, TransformType::Encryption) && matches!(transform.id, 12..=20) => {
             text.push_str("(no key length)");
         }
         None => {}

@@ -45,15 +45,8 @@ pub fn ike_to_wire(ours: &[IkeProposal], spi: Option<IkeSpi>) -> Vec<Proposal> {
 /// IKE_AUTH, which has no key exchange of its own (RFC 7296 §1.2); proposals that differ only in groups become one.
 #[must_use]
 pub fn esp_to_wire(ours: &[EspProposal], spi: Spi, with_groups: bool) -> Vec<Proposal> {
-    let groups = if with_groups {
-        GroupRule::of
-    } else {
-        |_: &[Group]| GroupRule::None
-    };
-    let wanted: Vec<Wanted<'_>> = ours
-        .iter()
-        .map(|ours| Wanted::esp(ours, groups(&ours.groups)))
-        .collect();
+    let groups = if with_groups { GroupRule::of } else { |_: &[Group]| GroupRule::None };
+    let wanted: Vec<Wanted<'_>> = ours.iter().map(|ours| Wanted::esp(ours, groups(&ours.groups))).collect();
     offer(&wanted, &spi.to_be_bytes())
 }
 
@@ -69,16 +62,9 @@ pub fn select_ike(
 ) -> Result<SelectedIke, ProposalDiff> {
     let wanted: Vec<Wanted<'_>> = ours.iter().map(Wanted::ike).collect();
     let (proposal, chosen) = select(&wanted, theirs, preferred_group)?;
-    let suite = chosen
-        .ike_suite()
-        .ok_or_else(|| ProposalDiff::new(&wanted, theirs, false, &[]))?;
+    let suite = chosen.ike_suite().ok_or_else(|| ProposalDiff::new(&wanted, theirs, false, &[]))?;
     let wire = chosen.answer(proposal);
-    Ok(SelectedIke {
-        number: proposal.number,
-        suite,
-        spi: ike_spi(proposal),
-        wire,
-    })
+    Ok(SelectedIke { number: proposal.number, suite, spi: ike_spi(proposal), wire })
 }
 
 /// The responder's choice for a child, as [`select_ike`]. `with_groups`: false in IKE_AUTH, where D-H transforms are
@@ -92,25 +78,12 @@ pub fn select_esp(
     with_groups: bool,
     ke_group: Option<Group>,
 ) -> Result<SelectedEsp, ProposalDiff> {
-    let groups = if with_groups {
-        GroupRule::of
-    } else {
-        |_: &[Group]| GroupRule::Ignored
-    };
-    let wanted: Vec<Wanted<'_>> = ours
-        .iter()
-        .map(|ours| Wanted::esp(ours, groups(&ours.groups)))
-        .collect();
+    let groups = if with_groups { GroupRule::of } else { |_: &[Group]| GroupRule::Ignored };
+    let wanted: Vec<Wanted<'_>> = ours.iter().map(|ours| Wanted::esp(ours, groups(&ours.groups))).collect();
     let (proposal, chosen) = select(&wanted, theirs, ke_group)?;
-    let spi = esp_spi(proposal)
-        .ok_or_else(|| ProposalDiff::new(&wanted, theirs, false, &[Field::Spi]))?;
+    let spi = esp_spi(proposal).ok_or_else(|| ProposalDiff::new(&wanted, theirs, false, &[Field::Spi]))?;
     let wire = chosen.answer(proposal);
-    Ok(SelectedEsp {
-        number: proposal.number,
-        choice: chosen.esp_choice(),
-        spi,
-        wire,
-    })
+    Ok(SelectedEsp { number: proposal.number, choice: chosen.esp_choice(), spi, wire })
 }
 
 /// The initiator's check: exactly one proposal, at most one transform of each type, all of them out of one of our
@@ -118,15 +91,10 @@ pub fn select_esp(
 ///
 /// # Errors
 /// [`ProposalDiff`] if the answer is not what we offered: the SA must not be made.
-pub fn accept_ike(
-    offered: &[IkeProposal],
-    answer: &[Proposal],
-) -> Result<(IkeSuite, Option<IkeSpi>), ProposalDiff> {
+pub fn accept_ike(offered: &[IkeProposal], answer: &[Proposal]) -> Result<(IkeSuite, Option<IkeSpi>), ProposalDiff> {
     let wanted: Vec<Wanted<'_>> = offered.iter().map(Wanted::ike).collect();
     let (proposal, chosen) = accept(&wanted, answer)?;
-    let suite = chosen
-        .ike_suite()
-        .ok_or_else(|| ProposalDiff::new(&wanted, answer, true, &[]))?;
+    let suite = chosen.ike_suite().ok_or_else(|| ProposalDiff::new(&wanted, answer, true, &[]))?;
     Ok((suite, ike_spi(proposal)))
 }
 
@@ -139,18 +107,10 @@ pub fn accept_esp(
     answer: &[Proposal],
     with_groups: bool,
 ) -> Result<(EspChoice, Spi), ProposalDiff> {
-    let groups = if with_groups {
-        GroupRule::of
-    } else {
-        |_: &[Group]| GroupRule::None
-    };
-    let wanted: Vec<Wanted<'_>> = offered
-        .iter()
-        .map(|ours| Wanted::esp(ours, groups(&ours.groups)))
-        .collect();
+    let groups = if with_groups { GroupRule::of } else { |_: &[Group]| GroupRule::None };
+    let wanted: Vec<Wanted<'_>> = offered.iter().map(|ours| Wanted::esp(ours, groups(&ours.groups))).collect();
     let (proposal, chosen) = accept(&wanted, answer)?;
-    let spi =
-        esp_spi(proposal).ok_or_else(|| ProposalDiff::new(&wanted, answer, true, &[Field::Spi]))?;
+    let spi = esp_spi(proposal).ok_or_else(|| ProposalDiff::new(&wanted, answer, true, &[Field::Spi]))?;
     Ok((chosen.esp_choice(), spi))
 }
 
@@ -164,12 +124,7 @@ fn offer(ours: &[Wanted<'_>], spi: &[u8]) -> Vec<Proposal> {
             break;
         };
         if proposals.iter().all(|other| other.transforms != transforms) {
-            proposals.push(Proposal {
-                number,
-                protocol,
-                spi,
-                transforms,
-            });
+            proposals.push(Proposal { number, protocol, spi, transforms });
         }
     }
     proposals
@@ -180,17 +135,13 @@ fn select<'t>(
     theirs: &'t [Proposal],
     preferred_group: Option<Group>,
 ) -> Result<(&'t Proposal, Chosen), ProposalDiff> {
-    let pairs = || {
-        ours.iter()
-            .flat_map(|wanted| theirs.iter().map(move |proposal| (wanted, proposal)))
-    };
+    let pairs = || ours.iter().flat_map(|wanted| theirs.iter().map(move |proposal| (wanted, proposal)));
     let mut closest: Vec<Field> = Vec::new();
     for (wanted, proposal) in pairs() {
         match wanted.choose(proposal, preferred_group) {
             Ok(chosen) => return Ok((proposal, chosen)),
             Err(fields) => {
-                let weight =
-                    |fields: &[Field]| fields.iter().map(|field| field.weight()).sum::<u32>();
+                let weight = |fields: &[Field]| fields.iter().map(|field| field.weight()).sum::<u32>();
                 if closest.is_empty() || weight(&fields) < weight(&closest) {
                     closest = fields;
                 }
@@ -200,24 +151,14 @@ fn select<'t>(
     Err(ProposalDiff::new(ours, theirs, false, &closest))
 }
 
-fn accept<'t>(
-    ours: &[Wanted<'_>],
-    answer: &'t [Proposal],
-) -> Result<(&'t Proposal, Chosen), ProposalDiff> {
+fn accept<'t>(ours: &[Wanted<'_>], answer: &'t [Proposal]) -> Result<(&'t Proposal, Chosen), ProposalDiff> {
     let [only] = answer else {
         return Err(ProposalDiff::new(ours, answer, true, &[Field::Choice]));
     };
-    let mut types: Vec<TransformType> = only
-        .transforms
-        .iter()
-        .map(|transform| transform.ty)
-        .collect();
+    let mut types: Vec<TransformType> = only.transforms.iter().map(|transform| transform.ty).collect();
     types.sort_unstable();
     if types.array_windows().any(|[a, b]| a == b) {
         return Err(ProposalDiff::new(ours, answer, true, &[Field::Choice]));
     }
-    select(ours, answer, None).map_err(|diff| ProposalDiff {
-        is_answer: true,
-        ..diff
-    })
+    select(ours, answer, None).map_err(|diff| ProposalDiff { is_answer: true, ..diff })
 }

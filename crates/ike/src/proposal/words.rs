@@ -39,9 +39,7 @@ pub enum ProposalError {
     #[error("{0} brings its own integrity: leave out {1}")]
     IntegrityWithAead(&'static str, &'static str),
     /// NULL encryption, not allowed here.
-    #[error(
-        "null encryption leaves packets readable and must be allowed explicitly; IKE itself never uses it"
-    )]
+    #[error("null encryption leaves packets readable and must be allowed explicitly; IKE itself never uses it")]
     Null,
     /// A word that is right for IKE alone or for ESP alone.
     #[error("{0} has no meaning in an {1} proposal")]
@@ -71,18 +69,12 @@ pub(super) fn check_pairing(
     allow_null: bool,
 ) -> Result<(), ProposalError> {
     let first = ciphers.first().ok_or(ProposalError::MissingCipher)?;
-    if let Some(other) = ciphers
-        .iter()
-        .find(|cipher| cipher.is_aead() != first.is_aead())
-    {
+    if let Some(other) = ciphers.iter().find(|cipher| cipher.is_aead() != first.is_aead()) {
         return Err(ProposalError::Mixed(first.name(), other.name()));
     }
     match integrities.first() {
         Some(integrity) if first.is_aead() => {
-            return Err(ProposalError::IntegrityWithAead(
-                first.name(),
-                integrity.name(),
-            ));
+            return Err(ProposalError::IntegrityWithAead(first.name(), integrity.name()));
         }
         None if !first.is_aead() => return Err(ProposalError::MissingIntegrity(first.name())),
         Some(_) | None => {}
@@ -131,21 +123,11 @@ const ALIASES: [(&str, Word); 24] = [
 ];
 
 fn vocabulary() -> impl Iterator<Item = (&'static str, Word)> {
-    let ciphers = Cipher::ALL
-        .into_iter()
-        .map(|cipher| (cipher.name(), Word::Cipher(cipher)));
-    let integrities = Integrity::ALL
-        .into_iter()
-        .map(|integrity| (integrity.name(), Word::Integrity(integrity)));
+    let ciphers = Cipher::ALL.into_iter().map(|cipher| (cipher.name(), Word::Cipher(cipher)));
+    let integrities = Integrity::ALL.into_iter().map(|integrity| (integrity.name(), Word::Integrity(integrity)));
     let prfs = Prf::ALL.into_iter().map(|prf| (prf.name(), Word::Prf(prf)));
-    let groups = Group::ALL
-        .into_iter()
-        .map(|group| (group.name(), Word::Group(group)));
-    ciphers
-        .chain(integrities)
-        .chain(prfs)
-        .chain(groups)
-        .chain(ALIASES)
+    let groups = Group::ALL.into_iter().map(|group| (group.name(), Word::Group(group)));
+    ciphers.chain(integrities).chain(prfs).chain(groups).chain(ALIASES)
 }
 
 fn word(text: &str) -> Result<Word, ProposalError> {
@@ -153,25 +135,15 @@ fn word(text: &str) -> Result<Word, ProposalError> {
     if let Some((_, word)) = vocabulary().find(|(name, _)| *name == lower) {
         return Ok(word);
     }
-    let number = lower
-        .strip_prefix("dh")
-        .or_else(|| lower.strip_prefix("group"));
-    if let Some(group) = number
-        .and_then(|number| number.parse().ok())
-        .and_then(Group::from_number)
-    {
+    let number = lower.strip_prefix("dh").or_else(|| lower.strip_prefix("group"));
+    if let Some(group) = number.and_then(|number| number.parse().ok()).and_then(Group::from_number) {
         return Ok(Word::Group(group));
     }
     // A long "word" is a paste of something else; measuring it would cost its square.
     let close = |name: &str| lower.len() <= 32 && distance(&lower, name) <= 2.max(name.len() / 3);
-    let suggestion = vocabulary()
-        .map(|(name, _)| name)
-        .filter(|name| close(name))
-        .min_by_key(|name| distance(&lower, name));
-    Err(ProposalError::UnknownWord {
-        word: text.to_owned(),
-        suggestion,
-    })
+    let suggestion =
+        vocabulary().map(|(name, _)| name).filter(|name| close(name)).min_by_key(|name| distance(&lower, name));
+    Err(ProposalError::UnknownWord { word: text.to_owned(), suggestion })
 }
 
 /// Edits (insert, remove, replace) from one word to another.
@@ -182,9 +154,7 @@ fn distance(from: &str, to: &str) -> usize {
         let mut left = line + 1;
         let mut next = vec![left];
         for (above, b) in row.iter().skip(1).zip(to.bytes()) {
-            left = (diagonal + usize::from(a != b))
-                .min(above + 1)
-                .min(left + 1);
+            left = (diagonal + usize::from(a != b)).min(above + 1).min(left + 1);
             diagonal = *above;
             next.push(left);
         }
@@ -211,11 +181,7 @@ impl Words {
             }
         }
         let mut words = Words::default();
-        for part in text
-            .split('-')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
+        for part in text.split('-').map(str::trim).filter(|part| !part.is_empty()) {
             match word(part)? {
                 Word::Cipher(cipher) => push(&mut words.ciphers, cipher),
                 Word::Integrity(integrity) => push(&mut words.integrities, integrity),
@@ -230,8 +196,7 @@ impl Words {
     /// One per kind of cipher: first the AEAD ciphers, then the others, as RFC 5282 §8 wants them.
     fn split(text: &str) -> Result<Vec<Words>, ProposalError> {
         let words = Words::parse(text)?;
-        let (aead, other): (Vec<Cipher>, Vec<Cipher>) =
-            words.ciphers.iter().partition(|cipher| cipher.is_aead());
+        let (aead, other): (Vec<Cipher>, Vec<Cipher>) = words.ciphers.iter().partition(|cipher| cipher.is_aead());
         if aead.is_empty() || other.is_empty() {
             return Ok(vec![words]);
         }
@@ -278,10 +243,7 @@ impl Words {
     }
 }
 
-fn list<T>(
-    text: &str,
-    one: impl Fn(Words) -> Result<T, ProposalError>,
-) -> Result<Vec<T>, ProposalError> {
+fn list<T>(text: &str, one: impl Fn(Words) -> Result<T, ProposalError>) -> Result<Vec<T>, ProposalError> {
     let mut proposals = Vec::new();
     for item in text.split(',') {
         for words in Words::split(item)? {

@@ -17,9 +17,7 @@ use crypto::{CryptoError, PacketKey, Rng};
 
 use crate::keys::IkeKeys;
 use crate::proposal::IkeSuite;
-use crate::wire::{
-    Cursor, Header, Payload, PayloadType, WireError, encode_payloads, length16, raw_payload,
-};
+use crate::wire::{Cursor, Header, Payload, PayloadType, WireError, encode_payloads, length16, raw_payload};
 
 pub use reassembly::{Fragment, MAX_FRAGMENTS, MAX_REASSEMBLED, Reassembly, ReassemblyError};
 
@@ -93,29 +91,11 @@ impl SkCipher {
         we_are_original_initiator: bool,
         rng: &mut dyn Rng,
     ) -> Result<Self, CryptoError> {
-        let initiator = PacketKey::new(
-            suite.cipher,
-            suite.integrity,
-            keys.ei.expose(),
-            keys.ai.expose(),
-        )?;
-        let responder = PacketKey::new(
-            suite.cipher,
-            suite.integrity,
-            keys.er.expose(),
-            keys.ar.expose(),
-        )?;
-        let (outbound, inbound) = if we_are_original_initiator {
-            (initiator, responder)
-        } else {
-            (responder, initiator)
-        };
-        Ok(SkCipher {
-            outbound,
-            inbound,
-            sealed: 0,
-            iv_mask: rng.next_u64(),
-        })
+        let initiator = PacketKey::new(suite.cipher, suite.integrity, keys.ei.expose(), keys.ai.expose())?;
+        let responder = PacketKey::new(suite.cipher, suite.integrity, keys.er.expose(), keys.ar.expose())?;
+        let (outbound, inbound) =
+            if we_are_original_initiator { (initiator, responder) } else { (responder, initiator) };
+        Ok(SkCipher { outbound, inbound, sealed: 0, iv_mask: rng.next_u64() })
     }
 
     /// Protects a message: one datagram, or RFC 7383 fragments if it would exceed `max_len` octets of IKE message (`None`:
@@ -146,11 +126,7 @@ impl SkCipher {
             .map(|(number, part)| {
                 // "the Next Payload field in the first fragment MUST be set to the type of the first inner payload; for
                 // the rest of the Fragment messages it MUST be set to zero" (RFC 7383 §2.5).
-                let first = if number == 1 {
-                    first
-                } else {
-                    PayloadType::None
-                };
+                let first = if number == 1 { first } else { PayloadType::None };
                 self.seal_one(header, first, part, Some((number, total)), rng)
             })
             .collect()
@@ -166,56 +142,31 @@ impl SkCipher {
     pub fn open(&self, header: &Header, message: &[u8]) -> Result<Opened, SkError> {
         let protected = find_protected(header, message)?;
         let mut buffer = protected.sealed.to_vec();
-        let text = self
-            .inbound
-            .open(protected.aad, &[], &mut buffer)
-            .map_err(|_| SkError::Authentication)?;
+        let text = self.inbound.open(protected.aad, &[], &mut buffer).map_err(|_| SkError::Authentication)?;
         let (pad_length, padded) = text.split_last().ok_or(SkError::Padding)?;
-        let length = padded
-            .len()
-            .checked_sub(usize::from(*pad_length))
-            .ok_or(SkError::Padding)?;
+        let length = padded.len().checked_sub(usize::from(*pad_length)).ok_or(SkError::Padding)?;
         let body = padded.get(..length).ok_or(SkError::Padding)?.to_vec();
         let first = protected.first;
         Ok(match protected.fragment {
             None => Opened::Message { first, body },
-            Some((number, total)) => Opened::Fragment(Fragment {
-                number,
-                total,
-                first,
-                body,
-            }),
+            Some((number, total)) => Opened::Fragment(Fragment { number, total, first, body }),
         })
     }
 
     /// Octets of a message with `body` octets of payloads inside and `extra` octets in front of the IV.
     fn message_len(&self, body: usize, extra: usize) -> usize {
-        let text = body
-            .saturating_add(1)
-            .next_multiple_of(self.outbound.block_len().max(1));
-        let overhead = Header::LEN
-            .saturating_add(PAYLOAD_HEADER)
-            .saturating_add(extra);
-        overhead
-            .saturating_add(self.outbound.iv_len())
-            .saturating_add(text)
-            .saturating_add(self.outbound.icv_len())
+        let text = body.saturating_add(1).next_multiple_of(self.outbound.block_len().max(1));
+        let overhead = Header::LEN.saturating_add(PAYLOAD_HEADER).saturating_add(extra);
+        overhead.saturating_add(self.outbound.iv_len()).saturating_add(text).saturating_add(self.outbound.icv_len())
     }
 
     /// Octets of payloads which fit a fragment of at most `max_len`, at least one.
     fn fragment_room(&self, max_len: usize) -> usize {
-        let fixed = Header::LEN
-            .saturating_add(PAYLOAD_HEADER)
-            .saturating_add(FRAGMENT_HEADER);
-        let fixed = fixed
-            .saturating_add(self.outbound.iv_len())
-            .saturating_add(self.outbound.icv_len());
+        let fixed = Header::LEN.saturating_add(PAYLOAD_HEADER).saturating_add(FRAGMENT_HEADER);
+        let fixed = fixed.saturating_add(self.outbound.iv_len()).saturating_add(self.outbound.icv_len());
         let text = max_len.saturating_sub(fixed);
         let blocks = text.checked_div(self.outbound.block_len()).unwrap_or(0);
-        blocks
-            .saturating_mul(self.outbound.block_len())
-            .saturating_sub(1)
-            .max(1)
+        blocks.saturating_mul(self.outbound.block_len()).saturating_sub(1).max(1)
     }
 
     fn next_iv(&mut self, rng: &mut dyn Rng) -> Vec<u8> {
@@ -237,25 +188,14 @@ impl SkCipher {
         fragment: Option<(u16, u16)>,
         rng: &mut dyn Rng,
     ) -> Result<Vec<u8>, CryptoError> {
-        let extra = if fragment.is_some() {
-            FRAGMENT_HEADER
-        } else {
-            0
-        };
+        let extra = if fragment.is_some() { FRAGMENT_HEADER } else { 0 };
         let total = self.message_len(body.len(), extra);
         let payload = total.saturating_sub(Header::LEN);
         let limit = usize::from(u16::MAX);
         if payload > limit {
-            return Err(CryptoError::BufferTooSmall {
-                needed: payload,
-                actual: limit,
-            });
+            return Err(CryptoError::BufferTooSmall { needed: payload, actual: limit });
         }
-        header.next_payload = if fragment.is_some() {
-            PayloadType::EncryptedFragment
-        } else {
-            PayloadType::Encrypted
-        };
+        header.next_payload = if fragment.is_some() { PayloadType::EncryptedFragment } else { PayloadType::Encrypted };
         header.length = u32::try_from(total).unwrap_or(u32::MAX);
         let mut message = Vec::with_capacity(total);
         header.write(&mut message);
@@ -268,11 +208,7 @@ impl SkCipher {
         let aad_len = message.len();
         let padding = total
             .saturating_sub(aad_len)
-            .saturating_sub(
-                self.outbound
-                    .iv_len()
-                    .saturating_add(self.outbound.icv_len()),
-            )
+            .saturating_sub(self.outbound.iv_len().saturating_add(self.outbound.icv_len()))
             .saturating_sub(body.len())
             .saturating_sub(1);
         let iv = self.next_iv(rng);
@@ -308,23 +244,11 @@ fn find_protected<'a>(header: &Header, message: &'a [u8]) -> Result<Protected<'a
             _ => None,
         };
         let sealed = inner.remaining();
-        let aad = message
-            .len()
-            .checked_sub(sealed.len())
-            .and_then(|len| message.get(..len));
+        let aad = message.len().checked_sub(sealed.len()).and_then(|len| message.get(..len));
         let aad = aad.ok_or(WireError::Truncated { what: "SK payload" })?;
-        return Ok(Protected {
-            first: raw.next,
-            fragment,
-            aad,
-            sealed,
-        });
+        return Ok(Protected { first: raw.next, fragment, aad, sealed });
     }
-    Err(WireError::TooMany {
-        what: "payloads outside of SK",
-        limit: MAX_OUTER_PAYLOADS,
-    }
-    .into())
+    Err(WireError::TooMany { what: "payloads outside of SK", limit: MAX_OUTER_PAYLOADS }.into())
 }
 
 /// Fragment Number and Total Fragments: "MUST NOT be zero", number at most total (RFC 7383 §2.5, §2.6).

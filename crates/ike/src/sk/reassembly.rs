@@ -64,13 +64,7 @@ pub struct Reassembly {
 impl Partial {
     fn new(message_id: u32, total: u16) -> Self {
         let parts = vec![None; usize::from(total)];
-        Partial {
-            message_id,
-            total,
-            octets: 0,
-            first: PayloadType::None,
-            parts,
-        }
+        Partial { message_id, total, octets: 0, first: PayloadType::None, parts }
     }
 
     fn put(&mut self, fragment: Fragment) -> Result<(), ReassemblyError> {
@@ -149,9 +143,6 @@ impl Reassembly {
         let Some(partial) = self.partial.take() else {
             return Ok(None);
         };
-        Ok(Some((
-            partial.first,
-            partial.parts.into_iter().flatten().flatten().collect(),
-        )))
+        Ok(Some((partial.first, partial.parts.into_iter().flatten().flatten().collect())))
     }
 }

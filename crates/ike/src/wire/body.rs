@@ -7,17 +7,12 @@ const NONCE: std::ops::RangeInclusive<usize> = 16..=256;
 
 pub(super) fn parse(ty: PayloadType, body: &[u8]) -> Result<Payload, WireError> {
     Ok(match ty {
-        PayloadType::SecurityAssociation => {
-            Payload::SecurityAssociation(sa::parse_proposals(body)?)
-        }
+        PayloadType::SecurityAssociation => Payload::SecurityAssociation(sa::parse_proposals(body)?),
         PayloadType::KeyExchange => {
             let mut cursor = Cursor::new(body, "KE payload");
             let group = cursor.u16()?;
             cursor.u16()?;
-            Payload::KeyExchange {
-                group,
-                data: cursor.remaining().to_vec(),
-            }
+            Payload::KeyExchange { group, data: cursor.remaining().to_vec() }
         }
         PayloadType::IdInitiator => Payload::IdInitiator(IdPayload::parse(body)?),
         PayloadType::IdResponder => Payload::IdResponder(IdPayload::parse(body)?),
@@ -25,17 +20,11 @@ pub(super) fn parse(ty: PayloadType, body: &[u8]) -> Result<Payload, WireError> 
             let mut cursor = Cursor::new(body, "AUTH payload");
             let method = cursor.u8()?;
             cursor.array::<3>()?;
-            Payload::Authentication {
-                method,
-                data: cursor.remaining().to_vec(),
-            }
+            Payload::Authentication { method, data: cursor.remaining().to_vec() }
         }
         PayloadType::Nonce if NONCE.contains(&body.len()) => Payload::Nonce(body.to_vec()),
         PayloadType::Nonce => {
-            return Err(WireError::Malformed {
-                what: "Nonce payload",
-                rule: "not 16 to 256 octets",
-            });
+            return Err(WireError::Malformed { what: "Nonce payload", rule: "not 16 to 256 octets" });
         }
         PayloadType::Notify => Payload::Notify(Notify::parse(body)?),
         PayloadType::Delete => Payload::Delete(Delete::parse(body)?),
@@ -49,10 +38,7 @@ pub(super) fn parse(ty: PayloadType, body: &[u8]) -> Result<Payload, WireError> 
         | PayloadType::Configuration
         | PayloadType::Eap
         | PayloadType::EncryptedFragment
-        | PayloadType::Unknown(_) => Payload::Opaque {
-            ty,
-            body: body.to_vec(),
-        },
+        | PayloadType::Unknown(_) => Payload::Opaque { ty, body: body.to_vec() },
     })
 }
 
@@ -75,9 +61,7 @@ pub(super) fn encode(payload: &Payload) -> Vec<u8> {
         }
         Payload::Notify(notify) => notify.write(&mut out),
         Payload::Delete(delete) => delete.write(&mut out),
-        Payload::TsInitiator(selectors) | Payload::TsResponder(selectors) => {
-            ts::encode(selectors, &mut out)
-        }
+        Payload::TsInitiator(selectors) | Payload::TsResponder(selectors) => ts::encode(selectors, &mut out),
     }
     out
 }

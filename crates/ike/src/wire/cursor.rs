@@ -39,18 +39,10 @@ impl<'a> Cursor<'a> {
     }
 
     /// A structure whose own length field (`total`, which counts the `read` octets before) has just been read.
-    pub(crate) fn nested(
-        &mut self,
-        total: u16,
-        read: usize,
-        what: &'static str,
-    ) -> Result<Cursor<'a>, WireError> {
+    pub(crate) fn nested(&mut self, total: u16, read: usize, what: &'static str) -> Result<Cursor<'a>, WireError> {
         let left = usize::from(total)
             .checked_sub(read)
-            .ok_or(WireError::Malformed {
-                what,
-                rule: "its length is smaller than its own header",
-            })?;
+            .ok_or(WireError::Malformed { what, rule: "its length is smaller than its own header" })?;
         let bytes = self.take(left).map_err(|_| WireError::Truncated { what })?;
         Ok(Cursor::new(bytes, what))
     }
@@ -66,11 +58,7 @@ impl<'a> Cursor<'a> {
 
     /// Nothing may be left.
     pub(crate) fn finish(&self) -> Result<(), WireError> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(self.malformed("octets left over at its end"))
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(self.malformed("octets left over at its end")) }
     }
 
     pub(crate) fn truncated(&self) -> WireError {
@@ -78,9 +66,6 @@ impl<'a> Cursor<'a> {
     }
 
     pub(crate) fn malformed(&self, rule: &'static str) -> WireError {
-        WireError::Malformed {
-            what: self.what,
-            rule,
-        }
+        WireError::Malformed { what: self.what, rule }
     }
 }

@@ -114,9 +114,7 @@ impl Flags {
     #[must_use]
     pub fn to_u8(self) -> u8 {
         let bit = |set: bool, bit: u8| if set { bit } else { 0 };
-        bit(self.initiator, Self::INITIATOR)
-            | bit(self.version, Self::VERSION)
-            | bit(self.response, Self::RESPONSE)
+        bit(self.initiator, Self::INITIATOR) | bit(self.version, Self::VERSION) | bit(self.response, Self::RESPONSE)
     }
 }
 
@@ -163,26 +161,13 @@ impl Header {
         let message_id = cursor.u32()?;
         let length = cursor.u32()?;
         if usize::try_from(length) != Ok(datagram.len()) {
-            return Err(WireError::LengthMismatch {
-                header: length,
-                datagram: datagram.len(),
-            });
+            return Err(WireError::LengthMismatch { header: length, datagram: datagram.len() });
         }
         if initiator_spi.is_zero() {
             return Err(cursor.malformed("the initiator's SPI is zero"));
         }
         let (major, minor) = (version >> 4, version & 0x0f);
-        Ok(Header {
-            initiator_spi,
-            responder_spi,
-            next_payload,
-            major,
-            minor,
-            exchange,
-            flags,
-            message_id,
-            length,
-        })
+        Ok(Header { initiator_spi, responder_spi, next_payload, major, minor, exchange, flags, message_id, length })
     }
 
     /// Appends the 28 octets to `out`.

@@ -17,14 +17,9 @@ impl IdPayload {
         let mut cursor = Cursor::new(body, "ID payload");
         let ty = cursor.u8()?;
         cursor.array::<3>()?;
-        let id = Id::from_wire(ty, cursor.remaining()).ok_or(WireError::Malformed {
-            what: "ID payload",
-            rule: "an address of the wrong length",
-        })?;
-        Ok(IdPayload {
-            id,
-            octets: body.to_vec(),
-        })
+        let id = Id::from_wire(ty, cursor.remaining())
+            .ok_or(WireError::Malformed { what: "ID payload", rule: "an address of the wrong length" })?;
+        Ok(IdPayload { id, octets: body.to_vec() })
     }
 }
 

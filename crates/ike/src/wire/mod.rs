@@ -24,9 +24,7 @@ pub use header::{ExchangeType, Flags, Header, IkeSpi};
 pub use id::IdPayload;
 pub use notify::{Delete, Notify, NotifyType};
 pub(crate) use payload::raw_payload;
-pub use payload::{
-    MAX_PAYLOADS, Payload, PayloadType, encode_payloads, parse_payloads, plain_message,
-};
+pub use payload::{MAX_PAYLOADS, Payload, PayloadType, encode_payloads, parse_payloads, plain_message};
 pub use sa::{MAX_PROPOSALS, Proposal, ProtocolId, Transform, TransformType};
 
 /// Why octets are not an IKEv2 message.

@@ -142,40 +142,26 @@ impl Notify {
     /// A notification about the IKE SA or the whole message, without data.
     #[must_use]
     pub fn new(ty: NotifyType) -> Self {
-        Notify {
-            protocol: ProtocolId::None,
-            spi: Vec::new(),
-            ty,
-            data: Vec::new(),
-        }
+        Notify { protocol: ProtocolId::None, spi: Vec::new(), ty, data: Vec::new() }
     }
 
     /// A notification about the IKE SA or the whole message, with data.
     #[must_use]
     pub fn with_data(ty: NotifyType, data: impl Into<Vec<u8>>) -> Self {
-        Notify {
-            data: data.into(),
-            ..Notify::new(ty)
-        }
+        Notify { data: data.into(), ..Notify::new(ty) }
     }
 
     /// A notification about a child: REKEY_SA with the sender's inbound SPI, CHILD_SA_NOT_FOUND with the one asked for.
     #[must_use]
     pub fn for_child(ty: NotifyType, spi: Spi) -> Self {
-        Notify {
-            protocol: ProtocolId::Esp,
-            spi: spi.to_be_bytes().to_vec(),
-            ..Notify::new(ty)
-        }
+        Notify { protocol: ProtocolId::Esp, spi: spi.to_be_bytes().to_vec(), ..Notify::new(ty) }
     }
 
     /// The ESP SA this is about; nothing if the protocol or the SPI's size or value is another (RFC 7296 §2.8).
     #[must_use]
     pub fn child_spi(&self) -> Option<Spi> {
         let spi: [u8; 4] = self.spi.as_slice().try_into().ok()?;
-        (self.protocol == ProtocolId::Esp)
-            .then(|| Spi::new(u32::from_be_bytes(spi)))
-            .flatten()
+        (self.protocol == ProtocolId::Esp).then(|| Spi::new(u32::from_be_bytes(spi))).flatten()
     }
 
     pub(super) fn parse(body: &[u8]) -> Result<Self, WireError> {
@@ -184,20 +170,12 @@ impl Notify {
         let spi_size = cursor.u8()?;
         let ty = NotifyType(cursor.u16()?);
         let spi = cursor.take(usize::from(spi_size))?.to_vec();
-        Ok(Notify {
-            protocol,
-            spi,
-            ty,
-            data: cursor.remaining().to_vec(),
-        })
+        Ok(Notify { protocol, spi, ty, data: cursor.remaining().to_vec() })
     }
 
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let spi = self.spi.get(..255).unwrap_or(&self.spi);
-        out.extend_from_slice(&[
-            self.protocol.to_u8(),
-            u8::try_from(spi.len()).unwrap_or(u8::MAX),
-        ]);
+        out.extend_from_slice(&[self.protocol.to_u8(), u8::try_from(spi.len()).unwrap_or(u8::MAX)]);
         out.extend_from_slice(&self.ty.0.to_be_bytes());
         out.extend_from_slice(spi);
         out.extend_from_slice(&self.data);
@@ -222,10 +200,7 @@ impl Delete {
     /// The deletion of ESP SAs by our inbound SPIs.
     #[must_use]
     pub fn esp(spis: impl IntoIterator<Item = Spi>) -> Self {
-        Delete::Child {
-            protocol: ProtocolId::Esp,
-            spis: spis.into_iter().map(Spi::get).collect(),
-        }
+        Delete::Child { protocol: ProtocolId::Esp, spis: spis.into_iter().map(Spi::get).collect() }
     }
 
     pub(super) fn parse(body: &[u8]) -> Result<Self, WireError> {

@@ -216,11 +216,7 @@ pub(crate) fn raw_payload<'a>(cursor: &mut Cursor<'a>) -> Result<RawPayload<'a>,
     let critical = cursor.u8()? & CRITICAL != 0;
     let length = cursor.u16()?;
     let body = cursor.nested(length, 4, "payload")?.remaining();
-    Ok(RawPayload {
-        next,
-        critical,
-        body,
-    })
+    Ok(RawPayload { next, critical, body })
 }
 
 /// Reads a chain of payloads, in the order received.
@@ -236,10 +232,7 @@ pub fn parse_payloads(first: PayloadType, bytes: &[u8]) -> Result<Vec<Payload>, 
     let mut ty = first;
     while ty != PayloadType::None {
         if payloads.len() >= MAX_PAYLOADS {
-            return Err(WireError::TooMany {
-                what: "payloads",
-                limit: MAX_PAYLOADS,
-            });
+            return Err(WireError::TooMany { what: "payloads", limit: MAX_PAYLOADS });
         }
         let raw = raw_payload(&mut cursor)?;
         if let (PayloadType::Unknown(number), true) = (ty, raw.critical) {

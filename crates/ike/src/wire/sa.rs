@@ -125,12 +125,7 @@ impl Transform {
     /// A transform without attributes.
     #[must_use]
     pub fn new(ty: TransformType, id: u16) -> Self {
-        Transform {
-            ty,
-            id,
-            key_bits: None,
-            unknown_attributes: false,
-        }
+        Transform { ty, id, key_bits: None, unknown_attributes: false }
     }
 
     /// Attribute type 14 with the format bit set: a 16-bit value in place of a length.
@@ -196,12 +191,7 @@ impl Proposal {
             transforms.push(Transform::parse(cursor.nested(length, 4, "transform")?)?);
         }
         cursor.finish()?;
-        Ok(Proposal {
-            number,
-            protocol,
-            spi,
-            transforms,
-        })
+        Ok(Proposal { number, protocol, spi, transforms })
     }
 
     fn write(&self, last: bool, out: &mut Vec<u8>) {
@@ -209,12 +199,7 @@ impl Proposal {
         let count = self.transforms.len().min(255);
         let mut body = Vec::new();
         let octet = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
-        body.extend_from_slice(&[
-            self.number,
-            self.protocol.to_u8(),
-            octet(spi.len()),
-            octet(count),
-        ]);
+        body.extend_from_slice(&[self.number, self.protocol.to_u8(), octet(spi.len()), octet(count)]);
         body.extend_from_slice(spi);
         for (index, transform) in self.transforms.iter().take(count).enumerate() {
             transform.write(index.saturating_add(1) == count, &mut body);
@@ -230,10 +215,7 @@ pub(super) fn parse_proposals(body: &[u8]) -> Result<Vec<Proposal>, WireError> {
     let mut proposals = Vec::new();
     while !cursor.is_empty() {
         if proposals.len() >= MAX_PROPOSALS {
-            return Err(WireError::TooMany {
-                what: "proposals",
-                limit: MAX_PROPOSALS,
-            });
+            return Err(WireError::TooMany { what: "proposals", limit: MAX_PROPOSALS });
         }
         cursor.u16()?;
         let length = cursor.u16()?;

@@ -24,12 +24,8 @@ pub(super) fn parse(body: &[u8]) -> Result<Vec<TrafficSelector>, WireError> {
         let length = cursor.u16()?;
         let mut inner = cursor.nested(length, 4, "traffic selector")?;
         let addresses = match ty {
-            TS_IPV4_ADDR_RANGE => {
-                ports(&mut inner)?.addresses(inner.array::<4>()?, inner.array::<4>()?)
-            }
-            TS_IPV6_ADDR_RANGE => {
-                ports(&mut inner)?.addresses(inner.array::<16>()?, inner.array::<16>()?)
-            }
+            TS_IPV4_ADDR_RANGE => ports(&mut inner)?.addresses(inner.array::<4>()?, inner.array::<4>()?),
+            TS_IPV6_ADDR_RANGE => ports(&mut inner)?.addresses(inner.array::<16>()?, inner.array::<16>()?),
             _ => continue,
         };
         inner.finish()?;
@@ -51,19 +47,12 @@ struct Range {
 }
 
 fn ports(cursor: &mut Cursor<'_>) -> Result<Ports, WireError> {
-    Ok(Ports {
-        start: cursor.u16()?,
-        end: cursor.u16()?,
-    })
+    Ok(Ports { start: cursor.u16()?, end: cursor.u16()? })
 }
 
 impl Ports {
     fn addresses<A: Into<IpAddr>>(self, start: A, end: A) -> Range {
-        Range {
-            ports: self,
-            start: start.into(),
-            end: end.into(),
-        }
+        Range { ports: self, start: start.into(), end: end.into() }
     }
 }
 
@@ -78,13 +67,7 @@ impl Range {
         if ports.start > ports.end && !opaque {
             return Err(cursor.malformed("its ports run backwards"));
         }
-        Ok(TrafficSelector {
-            protocol,
-            start_port: ports.start,
-            end_port: ports.end,
-            start,
-            end,
-        })
+        Ok(TrafficSelector { protocol, start_port: ports.start, end_port: ports.end, start, end })
     }
 }
 
@@ -94,18 +77,12 @@ pub(super) fn encode(selectors: &[TrafficSelector], out: &mut Vec<u8>) {
     let mut count: u8 = 0;
     for selector in selectors.iter().take(255) {
         let (ty, length, start, end) = match (selector.start, selector.end) {
-            (IpAddr::V4(start), IpAddr::V4(end)) => (
-                TS_IPV4_ADDR_RANGE,
-                16,
-                start.octets().to_vec(),
-                end.octets().to_vec(),
-            ),
-            (IpAddr::V6(start), IpAddr::V6(end)) => (
-                TS_IPV6_ADDR_RANGE,
-                40,
-                start.octets().to_vec(),
-                end.octets().to_vec(),
-            ),
+            (IpAddr::V4(start), IpAddr::V4(end)) => {
+                (TS_IPV4_ADDR_RANGE, 16, start.octets().to_vec(), end.octets().to_vec())
+            }
+            (IpAddr::V6(start), IpAddr::V6(end)) => {
+                (TS_IPV6_ADDR_RANGE, 40, start.octets().to_vec(), end.octets().to_vec())
+            }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => continue,
         };
         count = count.saturating_add(1);

@@ -1,0 +1,68 @@
+//! What an IKE SA may use and cause while it handles an input. SAs do not know each other: what concerns another SA or
+//! the peer as a whole is an [`Action`] that the endpoint carries out afterwards.
+
+use crate::config::{EndpointConfig, PeerConfig, PeerName};
+use crate::event::{ChildId, DownReason, Event, Output, Transmit};
+use crate::spi::SpiAllocator;
+use crate::v2::IkeSa;
+use crate::wire::IkeSpi;
+use crypto::{Provider, Rng};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The surroundings of an IKE SA during one call.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) rng: &'a mut dyn Rng,
+    pub(crate) provider: &'a dyn Provider,
+    pub(crate) config: &'a EndpointConfig,
+    pub(crate) peers: &'a BTreeMap<PeerName, Arc<PeerConfig>>,
+    pub(crate) spis: &'a mut SpiAllocator,
+    pub(crate) next_child: &'a mut u64,
+    pub(crate) outputs: &'a mut VecDeque<Output>,
+    pub(crate) actions: &'a mut VecDeque<Action>,
+}
+
+/// What an IKE SA asks the endpoint to do.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// A rekey made a new IKE SA.
+    Add(Box<IkeSa>),
+    /// A rekey is decided: the children and waiting tasks go to the new SA.
+    Inherit { from: IkeSpi, to: IkeSpi },
+    /// A rekey lost a collision: its initiator deletes it.
+    MakeRedundant(IkeSpi),
+    /// An IKE SA was authenticated in both directions. `initial_contact`: the peer says it has no other.
+    Established { spi: IkeSpi, initial_contact: bool },
+    /// A negotiation that we began failed.
+    ConnectFailed { peer: PeerName, reason: DownReason },
+    /// An authenticated IKE SA is over.
+    Down { peer: PeerName, reason: DownReason },
+    /// A child that carried traffic is gone, and no other took over.
+    ChildGone { peer: PeerName, reason: DownReason },
+    /// Something about the peer's children or SAs changed: see whether all that is wanted is there.
+    Reconcile(PeerName),
+}
+
+impl Context<'_> {
+    pub(crate) fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn transmit(&mut self, transmit: Transmit) {
+        self.outputs.push_back(Output::Transmit(transmit));
+    }
+
+    pub(crate) fn new_child_id(&mut self) -> ChildId {
+        *self.next_child += 1;
+        ChildId(*self.next_child)
+    }
+
+    /// 32 bytes: at least half the key size of any PRF here (RFC 7296 §2.10).
+    pub(crate) fn nonce(&mut self) -> Vec<u8> {
+        let mut nonce = vec![0; 32];
+        self.rng.fill(&mut nonce);
+        nonce
+    }
+}

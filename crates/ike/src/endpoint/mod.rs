@@ -1,0 +1,251 @@
+//! An IKE endpoint: all peers and IKE SAs of one gateway. Datagrams, time and commands in; [`Output`]s out.
+//!
+//! The endpoint finds the SA a datagram belongs to, keeps what is wanted up, and carries out what one SA asks of
+//! another. Everything inside one SA is in `v2`.
+//!
+//! Slow work: a key exchange of a large MODP group takes milliseconds. An [`IkeSa`] is a plain value, so a host that must
+//! not wait can hand a whole endpoint to a thread of its own; nothing here blocks on anything else.
+
+mod actions;
+mod commands;
+mod peers;
+mod receive;
+mod responder;
+mod timers;
+
+pub use commands::CommandError;
+
+use crate::config::{EndpointConfig, PeerConfig, PeerName};
+use crate::context::{Action, Context};
+use crate::cookie::CookieJar;
+use crate::event::{DownReason, Output};
+use crate::spi::SpiAllocator;
+use crate::v2::IkeSa;
+use crate::v2::child::ChildSa;
+use crate::wire::IkeSpi;
+use crypto::{Provider, Rng};
+use peers::PeerState;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use timers::Timers;
+
+/// All peers and IKE SAs of one gateway.
+pub struct Endpoint {
+    config: EndpointConfig,
+    provider: Arc<dyn Provider>,
+    rng: Box<dyn Rng>,
+    peers: BTreeMap<PeerName, Arc<PeerConfig>>,
+    states: BTreeMap<PeerName, PeerState>,
+    sas: BTreeMap<IkeSpi, IkeSa>,
+    /// Answered IKE_SA_INIT requests: a repeated one must not make a second SA.
+    initiators: BTreeMap<(SocketAddr, IkeSpi), IkeSpi>,
+    half_open: BTreeSet<IkeSpi>,
+    timers: Timers,
+    spis: SpiAllocator,
+    next_child: u64,
+    cookies: CookieJar,
+    demanding_cookies: bool,
+    outputs: VecDeque<Output>,
+    actions: VecDeque<Action>,
+}
+
+/// An IKE SA as others may see it.
+#[derive(Clone, Debug)]
+pub struct SaView<'a> {
+    sa: &'a IkeSa,
+}
+
+impl Endpoint {
+    /// An endpoint without peers.
+    pub fn new(config: EndpointConfig, provider: Arc<dyn Provider>, mut rng: Box<dyn Rng>, now: Instant) -> Endpoint {
+        let cookies = CookieJar::new(rng.as_mut(), now);
+        Endpoint {
+            config,
+            provider,
+            rng,
+            peers: BTreeMap::new(),
+            states: BTreeMap::new(),
+            sas: BTreeMap::new(),
+            initiators: BTreeMap::new(),
+            half_open: BTreeSet::new(),
+            timers: Timers::default(),
+            spis: SpiAllocator::default(),
+            next_child: 0,
+            cookies,
+            demanding_cookies: false,
+            outputs: VecDeque::new(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to do; in order, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// The IKE SAs, those that are over but still answer repeated requests excepted.
+    pub fn sas(&self) -> impl Iterator<Item = SaView<'_>> {
+        self.sas.values().filter(|sa| !sa.is_closed()).map(|sa| SaView { sa })
+    }
+
+    /// The IKE SAs of one peer.
+    pub fn sas_of<'a>(&'a self, peer: &PeerName) -> impl Iterator<Item = SaView<'a>> {
+        let spis = self.states.get(peer).map(|state| &state.sas);
+        spis.into_iter()
+            .flatten()
+            .filter_map(|spi| self.sas.get(spi))
+            .filter(|sa| !sa.is_closed())
+            .map(|sa| SaView { sa })
+    }
+
+    /// Why a peer is not up, and the attempts since it was.
+    pub fn peer_reason(&self, peer: &PeerName) -> Option<(DownReason, u32)> {
+        let state = self.states.get(peer)?;
+        Some((state.reason.clone(), state.attempts))
+    }
+
+    /// SPIs in use (IKE, child): for leak checks and metrics.
+    pub fn spis_in_use(&self) -> (usize, usize) {
+        self.spis.in_use()
+    }
+
+    /// Half-open IKE SAs (RFC 7296 §2.6).
+    pub fn half_open(&self) -> usize {
+        self.half_open.len()
+    }
+
+    /// Runs `work` on an SA with everything it may use, then carries out what it asked for.
+    fn with_sa<R>(
+        &mut self,
+        spi: IkeSpi,
+        now: Instant,
+        work: impl FnOnce(&mut IkeSa, &mut Context<'_>) -> R,
+    ) -> Option<R> {
+        let sa = self.sas.get_mut(&spi)?;
+        let mut cx = Context {
+            now,
+            rng: self.rng.as_mut(),
+            provider: self.provider.as_ref(),
+            config: &self.config,
+            peers: &self.peers,
+            spis: &mut self.spis,
+            next_child: &mut self.next_child,
+            outputs: &mut self.outputs,
+            actions: &mut self.actions,
+        };
+        let result = work(sa, &mut cx);
+        self.after(spi, now);
+        self.carry_out(now);
+        Some(result)
+    }
+
+    /// Brings the indexes in line with what became of an SA.
+    fn after(&mut self, spi: IkeSpi, _now: Instant) {
+        let Some(sa) = self.sas.get(&spi) else { return };
+        if !sa.is_half_open() {
+            self.half_open.remove(&spi);
+        }
+        let due = sa.poll_timeout(self.config.half_open_timeout);
+        self.timers.set_sa(spi, due);
+    }
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint").field("sas", &self.sas).finish_non_exhaustive()
+    }
+}
+
+impl SaView<'_> {
+    /// Our SPI.
+    pub fn local_spi(&self) -> IkeSpi {
+        self.sa.local_spi
+    }
+
+    /// The peer's SPI.
+    pub fn remote_spi(&self) -> IkeSpi {
+        self.sa.remote_spi
+    }
+
+    /// Both ends proved who they are, and no successor took over.
+    pub fn is_established(&self) -> bool {
+        self.sa.is_established()
+    }
+
+    /// Negotiated but not authenticated by anybody yet.
+    pub fn is_half_open(&self) -> bool {
+        self.sa.is_half_open()
+    }
+
+    /// Begun by us and not authenticated yet.
+    pub fn is_connecting(&self) -> bool {
+        self.sa.is_connecting()
+    }
+
+    /// A DELETE of ours for it is under way or waiting.
+    pub fn is_closing(&self) -> bool {
+        self.sa.is_closing()
+    }
+
+    /// Whose it is, by configuration.
+    pub fn peer(&self) -> &PeerConfig {
+        &self.sa.peer
+    }
+
+    /// Who the peer proved to be.
+    pub fn remote_id(&self) -> Option<&crate::id::Id> {
+        self.sa.remote_id.as_ref()
+    }
+
+    /// From and to.
+    pub fn path(&self) -> crate::config::Path {
+        self.sa.path
+    }
+
+    /// What NAT detection found.
+    pub fn nat(&self) -> crate::nat::Nat {
+        self.sa.nat
+    }
+
+    /// Who began it.
+    pub fn role(&self) -> crate::event::Role {
+        self.sa.role
+    }
+
+    /// Its algorithms, once negotiated.
+    pub fn suite(&self) -> Option<crate::proposal::IkeSuite> {
+        self.sa.session.as_ref().map(|session| session.suite)
+    }
+
+    /// When it was authenticated.
+    pub fn established(&self) -> Option<Instant> {
+        self.sa.established
+    }
+
+    /// When a rekey starts.
+    pub fn rekey_at(&self) -> Option<Instant> {
+        self.sa.rekey_at
+    }
+
+    /// A request of ours waits for its answer.
+    pub fn is_waiting(&self) -> bool {
+        self.sa.window.outstanding.is_some()
+    }
+
+    /// Nothing is under way and nothing waits, here or for the peer's own exchange.
+    pub fn is_quiet(&self) -> bool {
+        self.sa.window.outstanding.is_none() && self.sa.queue.is_empty()
+    }
+
+    /// Its children.
+    pub fn children(&self) -> impl Iterator<Item = &ChildSa> {
+        self.sa.children.values()
+    }
+}

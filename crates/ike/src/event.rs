@@ -1,0 +1,413 @@
+//! What an endpoint tells its owner: datagrams to send, SAs to install, and typed events that an operator can read.
+
+use crate::config::{ChildName, Lifetime, Path, PeerName};
+use crate::id::Id;
+use crate::proposal::{EspChoice, IkeSuite, ProposalDiff};
+use crate::wire::{IkeSpi, NotifyType};
+use ipsec::{Encapsulation, EspKeys, EspSuite, SpiPair, TrafficSelector};
+use std::time::Duration;
+
+/// A CHILD_SA, for as long as the endpoint lives. Survives a rekey of the IKE SA, not its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ChildId(pub u64);
+
+/// What comes out of [`crate::Endpoint::poll_output`], in the order in which it must be carried out.
+#[derive(Debug)]
+pub enum Output {
+    /// Send an IKE message. With a local port other than the IKE port it needs the non-ESP marker (RFC 3948 §2.2).
+    Transmit(Transmit),
+    /// Send a NAT keepalive: one byte 0xFF (RFC 3948 §2.3).
+    Keepalive(Path),
+    /// Install a CHILD_SA pair; inbound at once, outbound when `outbound_active` says so.
+    InstallChild(Box<ChildInstall>),
+    /// From now on send on this child rather than on the one it replaces.
+    ActivateOutbound(ChildId),
+    /// Stop sending on this child at once. Packets under way may still be accepted for `linger`.
+    RemoveChild {
+        /// Which.
+        child: ChildId,
+        /// How long the inbound SA may still be used.
+        linger: Duration,
+    },
+    /// The peer's address changed (RFC 7296 §2.23).
+    MoveChild {
+        /// Which.
+        child: ChildId,
+        /// Where it goes now.
+        encapsulation: Encapsulation,
+    },
+    /// Something an operator, a metric or a test wants to know.
+    Event(Event),
+}
+
+/// An IKE message on its way out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transmit {
+    /// From and to.
+    pub path: Path,
+    /// The IKE message, without non-ESP marker.
+    pub message: Vec<u8>,
+}
+
+/// Everything the data plane needs for a CHILD_SA pair.
+#[derive(Debug)]
+pub struct ChildInstall {
+    /// The child.
+    pub child: ChildId,
+    /// Whose it is.
+    pub peer: PeerName,
+    /// Its configuration.
+    pub name: ChildName,
+    /// Algorithms.
+    pub suite: EspSuite,
+    /// SPIs of the two directions.
+    pub spis: SpiPair,
+    /// Keys for what we send.
+    pub outbound_keys: EspKeys,
+    /// Keys for what we receive.
+    pub inbound_keys: EspKeys,
+    /// Our side of the traffic, as negotiated.
+    pub local: Vec<TrafficSelector>,
+    /// The peer's side of the traffic, as negotiated.
+    pub remote: Vec<TrafficSelector>,
+    /// Addresses of the tunnel's ends.
+    pub encapsulation: Encapsulation,
+    /// Anti-replay window in packets; 0 is off.
+    pub replay_window: u32,
+    /// Limits in bytes and packets.
+    pub lifetime: Lifetime,
+    /// The child this one takes over from.
+    pub replaces: Option<ChildId>,
+    /// Whether to send on it at once. The responder of a rekey waits for the peer (RFC 7296 §2.8).
+    pub outbound_active: bool,
+}
+
+/// Which end of an exchange or SA we are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// We sent the request.
+    Initiator,
+    /// We answered it.
+    Responder,
+}
+
+/// Why something is down, was closed, or did not come up.
+#[derive(Clone, PartialEq, Debug)]
+pub enum DownReason {
+    /// Nothing asked for it yet: on demand or passive.
+    Idle,
+    /// An operator took it down.
+    Administrative,
+    /// The configuration no longer has it, or changed it.
+    Reconfigured,
+    /// We have no address to send from to the peer.
+    NoRoute,
+    /// No answer to our requests.
+    NoAnswer {
+        /// Which request.
+        exchange: &'static str,
+        /// For how long we asked.
+        after: Duration,
+    },
+    /// The peer answered with an error notify.
+    Refused {
+        /// Which one.
+        notify: NotifyType,
+        /// In which exchange.
+        exchange: &'static str,
+        /// What we offered, when algorithms were refused.
+        offered: Option<String>,
+    },
+    /// The peer's proposals and ours have nothing in common.
+    NoProposalChosen(Box<ProposalDiff>),
+    /// The peer's traffic selectors and ours have nothing in common.
+    TrafficSelectors {
+        /// What we would accept.
+        ours: String,
+        /// What the peer asked for.
+        theirs: String,
+    },
+    /// The peer's AUTH does not match: the pre-shared keys differ.
+    PskMismatch {
+        /// Identity the peer claimed.
+        id: Id,
+    },
+    /// The peer is not who the configuration expects.
+    IdentityMismatch {
+        /// What we expect.
+        expected: String,
+        /// What the peer sent.
+        received: Id,
+    },
+    /// The peer broke a rule of the protocol.
+    Misbehaved(&'static str),
+    /// The peer deleted the SA.
+    PeerDeleted,
+    /// The peer came back with INITIAL_CONTACT or a new SA took over.
+    Superseded,
+    /// Redundant after a collision (RFC 7296 §2.8.1).
+    Redundant,
+    /// Its lifetime ended before a rekey succeeded.
+    Expired,
+    /// A key exchange or cipher refused its input.
+    Crypto(String),
+}
+
+impl DownReason {
+    /// A stable word for metrics and scripts.
+    pub fn code(&self) -> &'static str {
+        match self {
+            DownReason::Idle => "idle",
+            DownReason::Administrative => "administrative",
+            DownReason::Reconfigured => "reconfigured",
+            DownReason::NoRoute => "no_route",
+            DownReason::NoAnswer { .. } => "no_answer",
+            DownReason::Refused { .. } => "refused",
+            DownReason::NoProposalChosen(_) => "no_proposal_chosen",
+            DownReason::TrafficSelectors { .. } => "traffic_selectors",
+            DownReason::PskMismatch { .. } => "psk_mismatch",
+            DownReason::IdentityMismatch { .. } => "identity_mismatch",
+            DownReason::Misbehaved(_) => "misbehaved",
+            DownReason::PeerDeleted => "peer_deleted",
+            DownReason::Superseded => "superseded",
+            DownReason::Redundant => "redundant",
+            DownReason::Expired => "expired",
+            DownReason::Crypto(_) => "crypto",
+        }
+    }
+}
+
+impl std::fmt::Display for DownReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DownReason::Idle => write!(f, "nothing asked for it yet"),
+            DownReason::Administrative => write!(f, "taken down by an operator"),
+            DownReason::Reconfigured => write!(f, "the configuration changed"),
+            DownReason::NoRoute => write!(f, "no local address reaches the peer: check the interface and its route"),
+            DownReason::NoAnswer { exchange, after } => {
+                write!(
+                    f,
+                    "no answer to {exchange} for {} s: check that UDP 500 and 4500 pass both ways",
+                    after.as_secs()
+                )
+            }
+            DownReason::Refused { notify, exchange, offered } => {
+                write!(f, "the peer answered {exchange} with {}", notify.name())?;
+                match offered {
+                    Some(offered) => write!(f, "; we offered {offered}"),
+                    None => Ok(()),
+                }
+            }
+            DownReason::NoProposalChosen(diff) => write!(f, "no proposal in common: {diff}"),
+            DownReason::TrafficSelectors { ours, theirs } => {
+                write!(f, "traffic selectors do not meet: the peer asks for {theirs}, we accept {ours}")
+            }
+            DownReason::PskMismatch { id } => {
+                write!(
+                    f,
+                    "the pre-shared key for {id} differs from the peer's: compare both, blanks and quotes included"
+                )
+            }
+            DownReason::IdentityMismatch { expected, received } => {
+                write!(
+                    f,
+                    "the peer calls itself {received}, the configuration expects {expected}: set remote_id or the peer's id"
+                )
+            }
+            DownReason::Misbehaved(rule) => write!(f, "the peer broke a rule: {rule}"),
+            DownReason::PeerDeleted => write!(f, "the peer deleted it"),
+            DownReason::Superseded => write!(f, "a newer SA with the peer took over"),
+            DownReason::Redundant => write!(f, "redundant after a simultaneous negotiation"),
+            DownReason::Expired => write!(f, "its lifetime ended before a rekey succeeded"),
+            DownReason::Crypto(what) => write!(f, "key exchange failed: {what}"),
+        }
+    }
+}
+
+/// Why a datagram was dropped without a trace in any state. Counted; logged at a bounded rate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum IgnoredReason {
+    /// Not an IKE message.
+    Malformed,
+    /// An IKE version we do not speak.
+    Version,
+    /// No SA with these SPIs.
+    UnknownSpi,
+    /// The integrity check failed.
+    Integrity,
+    /// Outside the message window.
+    Window,
+    /// A plain message where a protected one belongs, or the reverse.
+    Unexpected,
+    /// Too many half-open SAs.
+    HalfOpenLimit,
+    /// No configured peer fits the addresses.
+    NoPeer,
+    /// Could not be reassembled.
+    Fragment,
+}
+
+impl IgnoredReason {
+    /// All of them, in the order of their counters.
+    pub const ALL: [IgnoredReason; 9] = [
+        IgnoredReason::Malformed,
+        IgnoredReason::Version,
+        IgnoredReason::UnknownSpi,
+        IgnoredReason::Integrity,
+        IgnoredReason::Window,
+        IgnoredReason::Unexpected,
+        IgnoredReason::HalfOpenLimit,
+        IgnoredReason::NoPeer,
+        IgnoredReason::Fragment,
+    ];
+
+    /// A stable word for metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            IgnoredReason::Malformed => "malformed",
+            IgnoredReason::Version => "version",
+            IgnoredReason::UnknownSpi => "unknown_spi",
+            IgnoredReason::Integrity => "integrity",
+            IgnoredReason::Window => "window",
+            IgnoredReason::Unexpected => "unexpected",
+            IgnoredReason::HalfOpenLimit => "half_open_limit",
+            IgnoredReason::NoPeer => "no_peer",
+            IgnoredReason::Fragment => "fragment",
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// A negotiation with a peer began.
+    Connecting {
+        /// Whom.
+        peer: PeerName,
+        /// From and to.
+        path: Path,
+        /// Counted from 1 since the peer was last up.
+        attempt: u32,
+    },
+    /// Both ends proved who they are.
+    IkeSaUp {
+        /// Whom.
+        peer: PeerName,
+        /// From and to.
+        path: Path,
+        /// Our SPI.
+        local_spi: IkeSpi,
+        /// The peer's SPI.
+        remote_spi: IkeSpi,
+        /// Algorithms.
+        suite: IkeSuite,
+        /// Who began.
+        role: Role,
+        /// Who the peer proved to be.
+        remote_id: Id,
+        /// Whether a NAT stands before us, before the peer.
+        nat: (bool, bool),
+    },
+    /// A new IKE SA replaced an old one.
+    IkeSaRekeyed {
+        /// Whom.
+        peer: PeerName,
+        /// Our old SPI.
+        old: IkeSpi,
+        /// Our new SPI.
+        new: IkeSpi,
+        /// Who began.
+        role: Role,
+    },
+    /// An IKE SA is gone.
+    IkeSaDown {
+        /// Whom.
+        peer: PeerName,
+        /// Our SPI.
+        local_spi: IkeSpi,
+        /// Why.
+        reason: DownReason,
+    },
+    /// A negotiation did not succeed.
+    ConnectFailed {
+        /// Whom.
+        peer: PeerName,
+        /// Why.
+        reason: DownReason,
+        /// Next try, if there is one.
+        retry_in: Option<Duration>,
+    },
+    /// Somebody we do not know, or cannot agree with, tried.
+    Rejected {
+        /// From and to.
+        path: Path,
+        /// The peer it would have been.
+        peer: Option<PeerName>,
+        /// Why not.
+        reason: DownReason,
+    },
+    /// Traffic can flow.
+    ChildSaUp {
+        /// Whom.
+        peer: PeerName,
+        /// Which.
+        name: ChildName,
+        /// The child.
+        child: ChildId,
+        /// SPIs.
+        spis: SpiPair,
+        /// Algorithms.
+        choice: EspChoice,
+        /// The child it replaces.
+        replaces: Option<ChildId>,
+        /// Who began.
+        role: Role,
+    },
+    /// A child is gone.
+    ChildSaDown {
+        /// Whom.
+        peer: PeerName,
+        /// Which.
+        name: ChildName,
+        /// The child.
+        child: ChildId,
+        /// Why.
+        reason: DownReason,
+    },
+    /// A child did not come up, or a rekey did not succeed. The IKE SA stays.
+    ChildFailed {
+        /// Whom.
+        peer: PeerName,
+        /// Which, when known.
+        name: Option<ChildName>,
+        /// Why.
+        reason: DownReason,
+        /// Whether an old child still carries the traffic.
+        rekey: bool,
+    },
+    /// The peer sends from another address or port.
+    PeerMoved {
+        /// Whom.
+        peer: PeerName,
+        /// Before.
+        from: Path,
+        /// Now.
+        to: Path,
+    },
+    /// The peer sent a notify that says something to an operator.
+    PeerNotified {
+        /// Whom.
+        peer: PeerName,
+        /// What.
+        notify: NotifyType,
+    },
+    /// Cookies are demanded, or no longer.
+    CookiesDemanded(bool),
+    /// A datagram was ignored.
+    Ignored {
+        /// From and to.
+        path: Path,
+        /// Why.
+        reason: IgnoredReason,
+    },
+}

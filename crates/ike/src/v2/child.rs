@@ -1,0 +1,233 @@
+//! A CHILD_SA as its IKE SA sees it: SPIs, selectors, age, and what is to become of it.
+
+use super::IkeSa;
+use crate::config::{ChildName, Lifetime};
+use crate::context::{Action, Context};
+use crate::event::{ChildId, ChildInstall, DownReason, Event, Output, Role};
+use crate::keys::ChildKeys;
+use crate::proposal::EspChoice;
+use crate::retransmit::jittered;
+use crypto::Rng;
+use ipsec::{Encapsulation, SpiPair, TrafficSelector};
+use std::time::{Duration, Instant};
+
+/// How long a replaced child's inbound SA still accepts packets that were under way.
+pub(crate) const LINGER: Duration = Duration::from_secs(5);
+/// A child that the peer should delete, and does not, is deleted by us after this long.
+const OVERDUE_DELETE: Duration = Duration::from_secs(120);
+
+/// One CHILD_SA pair.
+#[derive(Clone, Debug)]
+pub struct ChildSa {
+    /// Its handle.
+    pub id: ChildId,
+    /// Its configuration.
+    pub name: ChildName,
+    /// SPIs of the two directions.
+    pub spis: SpiPair,
+    /// Algorithms and the group of its key exchange.
+    pub choice: EspChoice,
+    /// Our side of the traffic, as negotiated.
+    pub local: Vec<TrafficSelector>,
+    /// The peer's side of the traffic, as negotiated.
+    pub remote: Vec<TrafficSelector>,
+    /// What is to become of it.
+    pub state: ChildState,
+    /// When it was installed.
+    pub installed: Instant,
+    /// When a rekey starts.
+    pub rekey_at: Option<Instant>,
+    /// When it is deleted whatever happens.
+    pub expires_at: Option<Instant>,
+    /// Who began the exchange that made it.
+    pub role: Role,
+    /// Lower of the two nonces of that exchange (RFC 7296 §2.8.1).
+    pub(crate) nonce: Vec<u8>,
+}
+
+/// What is to become of a child.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ChildState {
+    /// It carries traffic.
+    Installed,
+    /// This one took over; a DELETE follows.
+    Replaced(ChildId),
+    /// It lost a collision; whoever made it deletes it.
+    Redundant,
+}
+
+/// What an exchange settled about a new child.
+pub(crate) struct NewChild {
+    pub(crate) name: ChildName,
+    pub(crate) spis: SpiPair,
+    pub(crate) choice: EspChoice,
+    pub(crate) local: Vec<TrafficSelector>,
+    pub(crate) remote: Vec<TrafficSelector>,
+    pub(crate) keys: ChildKeys,
+    pub(crate) role: Role,
+    pub(crate) nonce: Vec<u8>,
+    pub(crate) replaces: Option<ChildId>,
+    pub(crate) outbound_active: bool,
+}
+
+/// When to rekey and when to give up on an SA made at `now`: (rekey, expiry).
+pub(crate) fn lifetime_ends(
+    lifetime: &Lifetime,
+    now: Instant,
+    rng: &mut dyn Rng,
+) -> (Option<Instant>, Option<Instant>) {
+    let Some(time) = lifetime.time else { return (None, None) };
+    let margin = jittered(lifetime.margin, u32::from(lifetime.fuzz_percent), rng);
+    // A margin that eats the whole lifetime is refused by the configuration; half of it is the floor here.
+    let rekey = time.saturating_sub(margin).max(time / 2);
+    (Some(now + rekey), Some(now + time))
+}
+
+/// The lower of two nonces as byte strings; a prefix is smaller (RFC 7296 §2.8.1).
+pub(crate) fn lower_nonce(a: &[u8], b: &[u8]) -> Vec<u8> {
+    a.min(b).to_vec()
+}
+
+impl IkeSa {
+    /// Where ESP goes on the present path.
+    pub(crate) fn encapsulation(&self) -> Encapsulation {
+        if self.nat.found() {
+            Encapsulation::Udp { local: self.path.local, remote: self.path.remote }
+        } else {
+            Encapsulation::Plain { local: self.path.local.ip(), remote: self.path.remote.ip() }
+        }
+    }
+
+    /// Installs a child in both directions and remembers it.
+    pub(crate) fn install_child(&mut self, new: NewChild, cx: &mut Context<'_>) -> ChildId {
+        let child = cx.new_child_id();
+        let peer = std::sync::Arc::clone(&self.peer);
+        let config = peer.child(&new.name);
+        let lifetime = config.map_or(Lifetime::of(Duration::from_secs(3600)), |config| config.lifetime);
+        let (rekey_at, expires_at) = lifetime_ends(&lifetime, cx.now, cx.rng);
+        let (outbound_keys, inbound_keys) = match new.role {
+            Role::Initiator => (new.keys.initiator, new.keys.responder),
+            Role::Responder => (new.keys.responder, new.keys.initiator),
+        };
+        cx.outputs.push_back(Output::InstallChild(Box::new(ChildInstall {
+            child,
+            peer: peer.name.clone(),
+            name: new.name.clone(),
+            suite: new.choice.suite,
+            spis: new.spis,
+            outbound_keys,
+            inbound_keys,
+            local: new.local.clone(),
+            remote: new.remote.clone(),
+            encapsulation: self.encapsulation(),
+            replay_window: config.map_or(1024, |config| config.replay_window),
+            lifetime,
+            replaces: new.replaces,
+            outbound_active: new.outbound_active,
+        })));
+        cx.event(Event::ChildSaUp {
+            peer: peer.name.clone(),
+            name: new.name.clone(),
+            child,
+            spis: new.spis,
+            choice: new.choice,
+            replaces: new.replaces,
+            role: new.role,
+        });
+        let sa = ChildSa {
+            id: child,
+            name: new.name,
+            spis: new.spis,
+            choice: new.choice,
+            local: new.local,
+            remote: new.remote,
+            state: ChildState::Installed,
+            installed: cx.now,
+            rekey_at,
+            expires_at,
+            role: new.role,
+            nonce: new.nonce,
+        };
+        self.children.insert(child, sa);
+        cx.actions.push_back(Action::Reconcile(peer.name.clone()));
+        child
+    }
+
+    /// Marks `old` as taken over by `new`; whoever must delete it does so, at the latest after [`OVERDUE_DELETE`].
+    pub(crate) fn replace_child(&mut self, old: ChildId, new: ChildId, now: Instant) {
+        if let Some(old) = self.children.get_mut(&old) {
+            old.state = ChildState::Replaced(new);
+            old.rekey_at = None;
+            old.expires_at = Some(old.expires_at.map_or(now + OVERDUE_DELETE, |at| at.min(now + OVERDUE_DELETE)));
+        }
+    }
+
+    /// Marks a child that lost a collision.
+    pub(crate) fn make_redundant(&mut self, child: ChildId, now: Instant) {
+        if let Some(child) = self.children.get_mut(&child) {
+            child.state = ChildState::Redundant;
+            child.rekey_at = None;
+            child.expires_at = Some(now + OVERDUE_DELETE);
+        }
+    }
+
+    /// Removes a child here. The one that replaces it, if any, takes over what we send.
+    pub(crate) fn remove_child(&mut self, child: ChildId, reason: DownReason, cx: &mut Context<'_>) -> Option<ChildSa> {
+        let removed = self.children.remove(&child)?;
+        let successor = match removed.state {
+            ChildState::Replaced(by) if self.children.contains_key(&by) => Some(by),
+            ChildState::Replaced(_) | ChildState::Installed | ChildState::Redundant => None,
+        };
+        if let Some(successor) = successor {
+            cx.outputs.push_back(Output::ActivateOutbound(successor));
+        }
+        let linger = if removed.state == ChildState::Installed { Duration::ZERO } else { LINGER };
+        cx.outputs.push_back(Output::RemoveChild { child, linger });
+        cx.spis.release_child(removed.spis.inbound, cx.now + linger);
+        if removed.state == ChildState::Installed {
+            let (peer, name) = (self.peer.name.clone(), removed.name.clone());
+            cx.actions.push_back(Action::ChildGone { peer: peer.clone(), reason: reason.clone() });
+            cx.event(Event::ChildSaDown { peer, name, child, reason });
+        }
+        cx.actions.push_back(Action::Reconcile(self.peer.name.clone()));
+        Some(removed)
+    }
+
+    /// The child that the peer means by an SPI of its inbound direction, our outbound one (RFC 7296 §1.3.3, §1.4.1).
+    pub(crate) fn child_by_peer_spi(&self, spi: u32) -> Option<ChildId> {
+        self.children.values().find(|child| child.spis.outbound.get() == spi).map(|child| child.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crypto::SeededRng;
+
+    #[test]
+    fn a_rekey_starts_within_margin_and_fuzz_and_before_expiry() {
+        let now = crate::tests_clock();
+        let lifetime = Lifetime {
+            time: Some(Duration::from_secs(3600)),
+            margin: Duration::from_secs(270),
+            fuzz_percent: 100,
+            bytes: None,
+            packets: None,
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..500 {
+            let (rekey, expiry) = lifetime_ends(&lifetime, now, &mut SeededRng::new(seed));
+            let rekey = rekey.unwrap() - now;
+            assert!(rekey <= Duration::from_secs(3330) && rekey >= Duration::from_secs(3060), "{rekey:?}");
+            assert_eq!(expiry.unwrap() - now, Duration::from_secs(3600));
+            seen.insert(rekey);
+        }
+        assert!(seen.len() > 400, "rekey times must differ from seed to seed");
+    }
+
+    #[test]
+    fn nonces_compare_as_byte_strings_and_a_prefix_is_lower() {
+        assert_eq!(lower_nonce(&[1, 2], &[1, 2, 0]), vec![1, 2]);
+        assert_eq!(lower_nonce(&[2], &[1, 255]), vec![1, 255]);
+    }
+}

@@ -1,0 +1,95 @@
+//! INFORMATIONAL, both roles: delete (RFC 7296 §1.4.1), liveness (§2.4), notifies (§1.4).
+//!
+//! ```text
+//!  HDR, SK {[D,] [N]} -->
+//!                     <--  HDR, SK {[D]}
+//! ```
+//! Crossing deletes (§2.25): a child that both ends delete is left out of the answer; an IKE SA that both ends delete is
+//! gone when either request arrives.
+
+use super::{Exchange, Reply};
+use crate::context::Context;
+use crate::event::{ChildId, DownReason, Event};
+use crate::v2::payloads::Payloads;
+use crate::v2::{IkeSa, State, Task};
+use crate::wire::{Delete, ExchangeType, NotifyType, Payload, ProtocolId};
+use ipsec::Spi;
+
+impl IkeSa {
+    /// Deletes a child, and with it all others that wait to be deleted.
+    pub(crate) fn start_delete_children(&mut self, child: ChildId, cx: &mut Context<'_>) {
+        let mut doomed = vec![child];
+        self.queue.retain(|queued| match queued.task {
+            Task::DeleteChild(child) if queued.not_before <= cx.now => {
+                doomed.push(child);
+                false
+            }
+            _ => true,
+        });
+        doomed.retain(|child| self.children.contains_key(child));
+        let spis: Vec<Spi> = doomed.iter().filter_map(|child| Some(self.children.get(child)?.spis.inbound)).collect();
+        if spis.is_empty() {
+            return;
+        }
+        let payloads = [Payload::Delete(Delete::esp(spis))];
+        self.request(ExchangeType::Informational, &payloads, Exchange::DeleteChildren(doomed), cx);
+    }
+
+    pub(crate) fn finish_delete_children(&mut self, children: &[ChildId], cx: &mut Context<'_>) {
+        for child in children {
+            let expired = self.children.get(child).is_some_and(|child| child.expires_at.is_none_or(|at| at <= cx.now));
+            let reason = if expired { DownReason::Expired } else { DownReason::Administrative };
+            self.remove_child(*child, reason, cx);
+        }
+    }
+
+    /// Deletes this IKE SA. Its children stop carrying traffic at once.
+    pub(crate) fn start_delete_ike(&mut self, reason: DownReason, cx: &mut Context<'_>) {
+        let children: Vec<ChildId> = self.children.keys().copied().collect();
+        for child in children {
+            self.remove_child(child, reason.clone(), cx);
+        }
+        self.queue.clear();
+        let payloads = [Payload::Delete(Delete::Ike)];
+        self.request(ExchangeType::Informational, &payloads, Exchange::DeleteIke(reason), cx);
+    }
+
+    /// Asks whether the peer is there: an empty message.
+    pub(crate) fn start_liveness(&mut self, cx: &mut Context<'_>) {
+        self.request(ExchangeType::Informational, &[], Exchange::Liveness, cx);
+    }
+
+    pub(crate) fn answer_informational(&mut self, payloads: &Payloads, cx: &mut Context<'_>) -> Reply {
+        for notify in payloads.notifies().filter(|notify| notify.ty.is_error()) {
+            cx.event(Event::PeerNotified { peer: self.peer.name.clone(), notify: notify.ty });
+        }
+        if payloads.notify(NotifyType::AUTHENTICATION_FAILED).is_some() {
+            let notify = NotifyType::AUTHENTICATION_FAILED;
+            let reason = DownReason::Refused { notify, exchange: "IKE_AUTH", offered: None };
+            return Reply { payloads: Vec::new(), close: Some(reason) };
+        }
+        if payloads.deletes().any(|delete| matches!(delete, Delete::Ike)) {
+            let reason =
+                if matches!(self.state, State::Replaced) { DownReason::Superseded } else { DownReason::PeerDeleted };
+            return Reply { payloads: Vec::new(), close: Some(reason) };
+        }
+        let mut answered = Vec::new();
+        for delete in payloads.deletes() {
+            if let Delete::Child { protocol: ProtocolId::Esp, spis } = delete {
+                answered.extend(spis.iter().filter_map(|spi| self.delete_from_peer(*spi, cx)));
+            }
+        }
+        if answered.is_empty() { Reply::empty() } else { Reply::with(vec![Payload::Delete(Delete::esp(answered))]) }
+    }
+
+    /// Removes the child that the peer means; returns our SPI for the answer unless our own DELETE is under way.
+    fn delete_from_peer(&mut self, spi: u32, cx: &mut Context<'_>) -> Option<Spi> {
+        let child = self.child_by_peer_spi(spi)?;
+        let crossing = matches!(
+            self.window.outstanding.as_ref().map(|outstanding| &outstanding.exchange),
+            Some(Exchange::DeleteChildren(children)) if children.contains(&child)
+        );
+        let removed = self.remove_child(child, DownReason::PeerDeleted, cx)?;
+        (!crossing).then_some(removed.spis.inbound)
+    }
+}

@@ -1,0 +1,71 @@
+//! Which configured peer a stranger is: by addresses at IKE_SA_INIT, by identities at IKE_AUTH, most specific first.
+
+use crate::config::{PeerConfig, PeerName};
+use crate::event::DownReason;
+use crate::id::Id;
+use crate::proposal::IkeSuite;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Peers that may use these addresses: those that name the remote one before those that take any.
+pub(crate) fn by_address(
+    peers: &BTreeMap<PeerName, Arc<PeerConfig>>,
+    local: IpAddr,
+    remote: IpAddr,
+) -> Vec<&Arc<PeerConfig>> {
+    let fits = |peer: &&Arc<PeerConfig>| {
+        let local_fits = peer.local_address.is_none_or(|address| address == local || local.is_unspecified());
+        let remote_fits = peer.remote_addresses.is_empty() || peer.remote_addresses.contains(&remote);
+        local_fits && remote_fits
+    };
+    let mut found: Vec<&Arc<PeerConfig>> = peers.values().filter(fits).collect();
+    found.sort_by_key(|peer| (peer.remote_addresses.is_empty(), peer.local_address.is_none()));
+    found
+}
+
+/// What is known of a stranger at IKE_AUTH.
+pub(crate) struct PeerChoice<'a> {
+    pub(crate) local: IpAddr,
+    pub(crate) remote: IpAddr,
+    pub(crate) suite: Option<&'a IkeSuite>,
+    pub(crate) initiator: &'a Id,
+    pub(crate) responder: Option<&'a Id>,
+}
+
+/// Whether a peer's proposals contain the suite that was negotiated before its identity was known.
+fn allows(peer: &PeerConfig, suite: &IkeSuite) -> bool {
+    peer.proposals.iter().any(|proposal| {
+        proposal.ciphers.contains(&suite.cipher)
+            && suite.integrity.is_none_or(|integrity| proposal.integrities.contains(&integrity))
+            && proposal.prfs.contains(&suite.prf)
+            && proposal.groups.contains(&suite.group)
+    })
+}
+
+/// The peer whose identities, addresses and algorithms fit. One that names the identity comes before one that takes any.
+pub(crate) fn select_by_identity(
+    peers: &BTreeMap<PeerName, Arc<PeerConfig>>,
+    choice: &PeerChoice<'_>,
+) -> Result<Arc<PeerConfig>, DownReason> {
+    let here = by_address(peers, choice.local, choice.remote);
+    let named = |peer: &PeerConfig| peer.remote_id.as_ref().is_some_and(|id| id.same_as(choice.initiator));
+    let fits = |peer: &PeerConfig| {
+        (named(peer) || peer.remote_id.is_none())
+            && choice.responder.is_none_or(|id| id.same_as(&peer.local_id))
+            && choice.suite.is_none_or(|suite| allows(peer, suite))
+    };
+    let mut fitting: Vec<&Arc<PeerConfig>> = here.iter().copied().filter(|peer| fits(peer)).collect();
+    fitting.sort_by_key(|peer| !named(peer));
+    match fitting.first() {
+        Some(peer) => Ok(Arc::clone(peer)),
+        None => {
+            let mut expected: Vec<String> =
+                here.iter().filter_map(|peer| peer.remote_id.as_ref().map(ToString::to_string)).collect();
+            expected.sort();
+            expected.dedup();
+            expected.truncate(4);
+            Err(DownReason::IdentityMismatch { expected: expected.join(" or "), received: choice.initiator.clone() })
+        }
+    }
+}
