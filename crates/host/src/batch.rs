@@ -94,13 +94,10 @@ impl ReceiveBatch {
     /// Each message with its bytes, which may be changed in place.
     pub fn messages_mut(&mut self) -> impl Iterator<Item = (&Received, &mut [u8])> {
         let mut received = self.received.iter().peekable();
-        self.arena
-            .slots_mut()
-            .enumerate()
-            .filter_map(move |(slot, bytes)| {
-                let message = received.next_if(|message| message.slot == slot)?;
-                Some((message, bytes.get_mut(message.range.clone())?))
-            })
+        self.arena.slots_mut().enumerate().filter_map(move |(slot, bytes)| {
+            let message = received.next_if(|message| message.slot == slot)?;
+            Some((message, bytes.get_mut(message.range.clone())?))
+        })
     }
 
     /// The `index`th message with its bytes.
@@ -213,11 +210,7 @@ pub struct SendFailure {
 impl SendBatch {
     /// A buffer of `capacity` bytes; 256 KiB holds four full TUN super-packets.
     pub fn new(capacity: usize) -> Self {
-        Self {
-            data: vec![0; capacity],
-            used: 0,
-            runs: Vec::with_capacity(MAX_MESSAGES),
-        }
+        Self { data: vec![0; capacity], used: 0, runs: Vec::with_capacity(MAX_MESSAGES) }
     }
 
     /// Forgets all datagrams.
@@ -253,13 +246,7 @@ impl SendBatch {
                 run.len += len;
                 run.segments += 1;
             }
-            _ => self.runs.push(Run {
-                to: *to,
-                start,
-                len,
-                segment_len: len,
-                segments: 1,
-            }),
+            _ => self.runs.push(Run { to: *to, start, len, segment_len: len, segments: 1 }),
         }
         self.used += len;
         self.data.get_mut(start..start + len)
@@ -292,11 +279,7 @@ impl SendBatch {
 
     /// The messages from `position` on; runs with datagrams longer than `gso_limit` are sent one by one.
     fn departures(&self, position: Position, gso_limit: usize) -> Departures<'_> {
-        Departures {
-            batch: self,
-            position,
-            gso_limit,
-        }
+        Departures { batch: self, position, gso_limit }
     }
 }
 
@@ -324,33 +307,19 @@ impl<'a> Departures<'a> {
         let offset = run.segment_len * self.position.segment;
         let left = run.segments - self.position.segment;
         let whole = left > 1 && run.segment_len <= self.gso_limit;
-        let len = if whole {
-            run.len - offset
-        } else {
-            run.segment_len.min(run.len - offset)
-        };
+        let len = if whole { run.len - offset } else { run.segment_len.min(run.len - offset) };
         let start = run.start + offset;
         let next = if whole || left == 1 {
-            Position {
-                run: self.position.run + 1,
-                segment: 0,
-            }
+            Position { run: self.position.run + 1, segment: 0 }
         } else {
-            Position {
-                segment: self.position.segment + 1,
-                ..self.position
-            }
+            Position { segment: self.position.segment + 1, ..self.position }
         };
         let departure = Departure {
             remote: run.to.remote,
             local: run.to.local,
             tos: run.to.tos,
             bytes: self.batch.data.get(start..start + len)?,
-            segment_len: if whole {
-                u16::try_from(run.segment_len).ok()
-            } else {
-                None
-            },
+            segment_len: if whole { u16::try_from(run.segment_len).ok() } else { None },
         };
         Some((departure, next))
     }
@@ -368,12 +337,7 @@ impl<'a> Iterator for Departures<'a> {
 
 /// Sends a batch from `position` on. `gso_limit` is the longest datagram the socket segments (0: it does not); it is lowered when
 /// the kernel or the device turns out not to.
-pub(crate) fn send(
-    fd: BorrowedFd<'_>,
-    batch: &SendBatch,
-    position: Position,
-    gso_limit: &mut usize,
-) -> SendReport {
+pub(crate) fn send(fd: BorrowedFd<'_>, batch: &SendBatch, position: Position, gso_limit: &mut usize) -> SendReport {
     let mut report = SendReport::default();
     let mut pending = batch.departures(position, *gso_limit);
     // A run that was refused as a whole is tried again as single datagrams before anything is concluded from that.
@@ -387,11 +351,7 @@ pub(crate) fn send(
         };
         let run = pending.position.run;
         let result = if alone {
-            let one = Departures {
-                batch,
-                position: pending.position,
-                gso_limit: 0,
-            };
+            let one = Departures { batch, position: pending.position, gso_limit: 0 };
             message::send(fd, one.take(1))
         } else {
             let rest = batch.departures(pending.position, *gso_limit);
@@ -435,8 +395,7 @@ pub(crate) fn send(
 
 impl Departure<'_> {
     fn datagrams(&self) -> usize {
-        self.segment_len
-            .map_or(1, |len| self.bytes.len().div_ceil(usize::from(len).max(1)))
+        self.segment_len.map_or(1, |len| self.bytes.len().div_ceil(usize::from(len).max(1)))
     }
 }
 
@@ -455,13 +414,11 @@ fn verdict(error: &io::Error, segmented: bool, retried: bool) -> Verdict {
         // The device cannot checksum, so the kernel refuses to segment for it.
         Some(libc::EIO) if segmented => Verdict::NoOffload,
         // An ICMP error for an *earlier* datagram is reported by the next call, once (IP_RECVERR): it says nothing about this one.
-        Some(
-            libc::ECONNREFUSED
-            | libc::EHOSTUNREACH
-            | libc::ENETUNREACH
-            | libc::EPROTO
-            | libc::EMSGSIZE,
-        ) if !retried => Verdict::Again,
+        Some(libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EPROTO | libc::EMSGSIZE)
+            if !retried =>
+        {
+            Verdict::Again
+        }
         // No UDP GSO in this kernel, a datagram longer than the path's MTU, or nothing to do with segmentation at all.
         Some(libc::EINVAL | libc::EMSGSIZE) if segmented => Verdict::TrySingly,
         _ => Verdict::Skip,
@@ -473,11 +430,7 @@ mod tests {
     use super::*;
 
     fn to(port: u16) -> Destination {
-        Destination {
-            remote: SocketAddr::from(([192, 0, 2, 1], port)),
-            local: None,
-            tos: 0,
-        }
+        Destination { remote: SocketAddr::from(([192, 0, 2, 1], port)), local: None, tos: 0 }
     }
 
     fn shape(batch: &SendBatch, gso_limit: usize) -> Vec<(usize, Option<u16>)> {
@@ -498,16 +451,7 @@ mod tests {
             [(260, Some(100)), (200, Some(100))],
             "the short datagram is the last of its run"
         );
-        assert_eq!(
-            shape(&batch, 0),
-            [
-                (100, None),
-                (100, None),
-                (60, None),
-                (100, None),
-                (100, None)
-            ]
-        );
+        assert_eq!(shape(&batch, 0), [(100, None), (100, None), (60, None), (100, None), (100, None)]);
         assert_eq!(batch.datagrams(), 5);
     }
 
@@ -515,10 +459,7 @@ mod tests {
     fn runs_never_mix_destinations_tos_or_sources() {
         let mut batch = SendBatch::new(65_536);
         let marked = Destination { tos: 2, ..to(1) };
-        let sourced = Destination {
-            local: Some(IpAddr::from([192, 0, 2, 9])),
-            ..to(1)
-        };
+        let sourced = Destination { local: Some(IpAddr::from([192, 0, 2, 9])), ..to(1) };
         for destination in [to(1), to(2), marked, sourced, to(1)] {
             assert!(batch.push(&destination, &[0; 50]));
         }
@@ -536,10 +477,7 @@ mod tests {
         for _ in 0..46 {
             assert!(batch.push(&to(1), &[0; 1472]));
         }
-        assert_eq!(
-            shape(&batch, 1500),
-            [(44 * 1472, Some(1472)), (2 * 1472, Some(1472))]
-        );
+        assert_eq!(shape(&batch, 1500), [(44 * 1472, Some(1472)), (2 * 1472, Some(1472))]);
     }
 
     #[test]

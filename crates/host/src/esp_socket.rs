@@ -49,32 +49,21 @@ impl EspSocket {
     /// Opens a socket for ESP packets to `local` (unspecified: to any address of this machine and of that IP version), in the
     /// network namespace of the calling thread.
     pub fn open(local: IpAddr, dont_fragment: DontFragment) -> Result<Self, EspOpenError> {
-        let io = |source| EspOpenError::Io {
-            address: local,
-            source,
-        };
+        let io = |source| EspOpenError::Io { address: local, source };
         let v6 = local.is_ipv6();
         let domain = if v6 { libc::AF_INET6 } else { libc::AF_INET };
         let fd =
-            socket::open(domain, libc::SOCK_RAW, libc::IPPROTO_ESP).map_err(
-                |source| match source.raw_os_error() {
-                    Some(libc::EPERM | libc::EACCES) => EspOpenError::NotPermitted,
-                    _ => io(source),
-                },
-            )?;
+            socket::open(domain, libc::SOCK_RAW, libc::IPPROTO_ESP).map_err(|source| match source.raw_os_error() {
+                Some(libc::EPERM | libc::EACCES) => EspOpenError::NotPermitted,
+                _ => io(source),
+            })?;
         set_common_options(fd.as_fd(), v6, dont_fragment).map_err(io)?;
         grow_buffers(fd.as_fd());
-        socket::bind(fd.as_fd(), SocketAddr::new(local, 0)).map_err(|source| {
-            match source.raw_os_error() {
-                Some(libc::EADDRNOTAVAIL) => EspOpenError::NoSuchAddress { address: local },
-                _ => io(source),
-            }
+        socket::bind(fd.as_fd(), SocketAddr::new(local, 0)).map_err(|source| match source.raw_os_error() {
+            Some(libc::EADDRNOTAVAIL) => EspOpenError::NoSuchAddress { address: local },
+            _ => io(source),
         })?;
-        Ok(Self {
-            fd,
-            v6,
-            dropped_by_kernel: AtomicU32::new(0),
-        })
+        Ok(Self { fd, v6, dropped_by_kernel: AtomicU32::new(0) })
     }
 
     /// Packets the kernel dropped because our receive buffer was full, since the socket was opened.
@@ -85,9 +74,8 @@ impl EspSocket {
     /// Receives what is there, without blocking. Each message is one ESP packet, from its SPI on.
     pub fn receive(&self, batch: &mut ReceiveBatch) -> io::Result<()> {
         let v6 = self.v6;
-        let overflow = fill_past_errors(self.fd.as_fd(), batch, |message, bytes| {
-            v6 || strip_ipv4_header(message, bytes)
-        })?;
+        let overflow =
+            fill_past_errors(self.fd.as_fd(), batch, |message, bytes| v6 || strip_ipv4_header(message, bytes))?;
         if let Some(count) = overflow {
             self.dropped_by_kernel.store(count, Ordering::Relaxed);
         }

@@ -1,15 +1,20 @@
 //! host: everything that touches the Linux kernel, and nothing that decides.
 //!
 //! The packet path: [`tun`] (packets in and out of the kernel's stack), [`udp`] and [`esp_socket`] (packets to and from peers),
-//! all in the batches of [`batch`]. Namespaces for labs and the demo: [`netns`].
+//! all in the batches of [`batch`]. The rest of the machine: [`netlink`], [`netns`], [`poll`], [`signals`], [`clock`], [`rng`].
+//! The operator's side: [`control`], [`sd_notify`], [`capture`], [`harden`].
 
 pub mod batch;
+pub mod capture;
+pub mod clock;
+pub mod control;
 pub mod esp_socket;
 pub mod harden;
 pub mod netlink;
 pub mod netns;
 pub mod poll;
 pub mod port_owner;
+pub mod rng;
 pub mod sd_notify;
 pub mod signals;
 pub mod tun;

@@ -52,10 +52,7 @@ impl NetNs {
         let make = || {
             namespace::unshare(libc::CLONE_NEWNET).map_err(|source| match source.kind() {
                 io::ErrorKind::PermissionDenied => NetNsError::NotPermitted,
-                _ => NetNsError::Io {
-                    what: "create a network namespace",
-                    source,
-                },
+                _ => NetNsError::Io { what: "create a network namespace", source },
             })?;
             Self::current()
         };
@@ -64,23 +61,16 @@ impl NetNs {
 
     /// The calling thread's namespace.
     pub fn current() -> Result<Self, NetNsError> {
-        let file = File::open(THREAD_NAMESPACE).map_err(|source| NetNsError::Io {
-            what: "open this thread's network namespace",
-            source,
-        })?;
-        Ok(Self {
-            handle: Arc::new(file),
-        })
+        let file = File::open(THREAD_NAMESPACE)
+            .map_err(|source| NetNsError::Io { what: "open this thread's network namespace", source })?;
+        Ok(Self { handle: Arc::new(file) })
     }
 
     /// Moves the calling thread into this namespace, for good.
     pub fn enter(&self) -> Result<(), NetNsError> {
         namespace::enter_network(self.handle.as_fd()).map_err(|source| match source.kind() {
             io::ErrorKind::PermissionDenied => NetNsError::NotPermitted,
-            _ => NetNsError::Io {
-                what: "enter a network namespace",
-                source,
-            },
+            _ => NetNsError::Io { what: "enter a network namespace", source },
         })
     }
 
@@ -105,10 +95,7 @@ impl NetNs {
                 namespace.enter()?;
                 Ok(work())
             })
-            .map_err(|source| NetNsError::Io {
-                what: "start a thread",
-                source,
-            })
+            .map_err(|source| NetNsError::Io { what: "start a thread", source })
     }
 }
 
@@ -123,10 +110,7 @@ fn in_new_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, NetNsErr
         let handle = thread::Builder::new()
             .name("netns".to_owned())
             .spawn_scoped(scope, work)
-            .map_err(|source| NetNsError::Io {
-                what: "start a thread",
-                source,
-            })?;
+            .map_err(|source| NetNsError::Io { what: "start a thread", source })?;
         match handle.join() {
             Ok(value) => Ok(value),
             Err(panic) => std::panic::resume_unwind(panic),
@@ -142,39 +126,25 @@ pub fn become_root_in_user_namespace() -> Result<bool, NetNsError> {
     if user == 0 {
         return Ok(false);
     }
-    namespace::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET).map_err(|source| match source
-        .raw_os_error()
-    {
+    namespace::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET).map_err(|source| match source.raw_os_error() {
         Some(libc::EINVAL) => NetNsError::ThreadsRunning,
         Some(libc::EPERM | libc::EACCES | libc::ENOSPC | libc::EUSERS) => {
-            NetNsError::UserNamespacesRestricted {
-                reason: restriction(),
-            }
+            NetNsError::UserNamespacesRestricted { reason: restriction() }
         }
-        _ => NetNsError::Io {
-            what: "create a user namespace",
-            source,
-        },
+        _ => NetNsError::Io { what: "create a user namespace", source },
     })?;
     // A distribution that restricts user namespaces by AppArmor lets `unshare` succeed and takes the capabilities away, which the
     // first use of one shows.
     let restricted = |source: io::Error| match source.kind() {
-        io::ErrorKind::PermissionDenied => NetNsError::UserNamespacesRestricted {
-            reason: restriction(),
-        },
-        _ => NetNsError::Io {
-            what: "map this user to root",
-            source,
-        },
+        io::ErrorKind::PermissionDenied => NetNsError::UserNamespacesRestricted { reason: restriction() },
+        _ => NetNsError::Io { what: "map this user to root", source },
     };
     // setgroups must be denied before an unprivileged process may write gid_map (user_namespaces(7)).
     fs::write("/proc/self/setgroups", "deny").map_err(restricted)?;
     fs::write("/proc/self/uid_map", format!("0 {user} 1")).map_err(restricted)?;
     fs::write("/proc/self/gid_map", format!("0 {group} 1")).map_err(restricted)?;
     NetNs::new().map_err(|error| match error {
-        NetNsError::NotPermitted => NetNsError::UserNamespacesRestricted {
-            reason: restriction(),
-        },
+        NetNsError::NotPermitted => NetNsError::UserNamespacesRestricted { reason: restriction() },
         other => other,
     })?;
     Ok(true)
@@ -182,13 +152,8 @@ pub fn become_root_in_user_namespace() -> Result<bool, NetNsError> {
 
 /// Which of the known switches forbids user namespaces.
 fn restriction() -> &'static str {
-    let reads = |path: &str, value: &str| {
-        fs::read_to_string(path).is_ok_and(|content| content.trim() == value)
-    };
-    if reads(
-        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-        "1",
-    ) {
+    let reads = |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|content| content.trim() == value);
+    if reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
         "kernel.apparmor_restrict_unprivileged_userns = 1, the default of Ubuntu since 23.10"
     } else if reads("/proc/sys/kernel/unprivileged_userns_clone", "0") {
         "kernel.unprivileged_userns_clone = 0"

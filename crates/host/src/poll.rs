@@ -47,9 +47,7 @@ pub struct Poller {
 impl Poller {
     /// A poller that watches nothing yet.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            epoll: event::epoll()?,
-        })
+        Ok(Self { epoll: event::epoll()? })
     }
 
     /// Watches a descriptor until it is removed or closed.
@@ -91,13 +89,7 @@ impl Poller {
         }
     }
 
-    fn control(
-        &self,
-        operation: libc::c_int,
-        fd: BorrowedFd<'_>,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
+    fn control(&self, operation: libc::c_int, fd: BorrowedFd<'_>, token: Token, interest: Interest) -> io::Result<()> {
         let events = match interest {
             Interest::Read => libc::EPOLLIN | libc::EPOLLRDHUP,
             Interest::Write => libc::EPOLLOUT,
@@ -116,9 +108,7 @@ pub struct Waker {
 impl Waker {
     /// A waker, not yet watched by anybody.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            file: Arc::new(event::eventfd()?),
-        })
+        Ok(Self { file: Arc::new(event::eventfd()?) })
     }
 
     /// Wakes the waiting thread, now or when it waits next. Many calls are one wake-up.
@@ -153,9 +143,7 @@ mod tests {
         poller.wait(&mut ready, Some(Duration::ZERO)).unwrap();
         assert!(ready.is_empty());
         let other = waker.clone();
-        std::thread::spawn(move || (0..3).for_each(|_| other.wake()))
-            .join()
-            .unwrap();
+        std::thread::spawn(move || (0..3).for_each(|_| other.wake())).join().unwrap();
         poller.wait(&mut ready, None).unwrap();
         assert_eq!((ready[0].token, ready[0].readable), (Token(7), true));
         waker.drain();

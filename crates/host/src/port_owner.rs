@@ -65,15 +65,11 @@ fn process_with_socket(inode: u64) -> Option<PortOwner> {
             continue;
         };
         let holds = descriptors.flatten().any(|descriptor| {
-            fs::read_link(descriptor.path())
-                .is_ok_and(|target| target.as_os_str() == wanted.as_str())
+            fs::read_link(descriptor.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str())
         });
         if holds {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(PortOwner::Process {
-                pid,
-                name: name.trim().to_owned(),
-            });
+            return Some(PortOwner::Process { pid, name: name.trim().to_owned() });
         }
     }
     None

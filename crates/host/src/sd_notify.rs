@@ -40,10 +40,7 @@ impl Notifier {
         let number = |name| env::var(name).ok()?.parse::<u64>().ok();
         let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(process::id()));
         let period = number("WATCHDOG_USEC").filter(|_| ours && socket.is_some());
-        Self {
-            socket,
-            watchdog: period.map(|period| Duration::from_micros(period / 2)),
-        }
+        Self { socket, watchdog: period.map(|period| Duration::from_micros(period / 2)) }
     }
 
     /// To a socket: a path, or `@name` in the abstract namespace.
@@ -91,10 +88,7 @@ mod tests {
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let manager = UnixDatagram::bind_addr(&address).unwrap();
         let path = format!("@{name}");
-        let notifier = Notifier {
-            socket: Some(Notifier::connect(OsStr::new(&path)).unwrap()),
-            watchdog: None,
-        };
+        let notifier = Notifier { socket: Some(Notifier::connect(OsStr::new(&path)).unwrap()), watchdog: None };
         notifier.notify(&State::Ready);
         notifier.notify(&State::Status("1/2 tunnels up\nREADY=1"));
         notifier.notify(&State::Reloading);
@@ -104,11 +98,7 @@ mod tests {
             String::from_utf8(buffer[..len].to_vec()).unwrap()
         };
         assert_eq!(next(), "READY=1");
-        assert_eq!(
-            next(),
-            "STATUS=1/2 tunnels up READY=1",
-            "one line stays one line"
-        );
+        assert_eq!(next(), "STATUS=1/2 tunnels up READY=1", "one line stays one line");
         let reloading = next();
         let (first, time) = reloading.split_once("\nMONOTONIC_USEC=").unwrap();
         assert_eq!(first, "RELOADING=1");

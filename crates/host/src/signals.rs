@@ -60,11 +60,9 @@ mod tests {
         std::thread::spawn(|| {
             let signals = Signals::new().unwrap();
             assert_eq!(signals.take().unwrap(), None);
-            for (number, expected) in [
-                (libc::SIGHUP, Signal::Reload),
-                (libc::SIGTERM, Signal::Stop),
-                (libc::SIGINT, Signal::Stop),
-            ] {
+            for (number, expected) in
+                [(libc::SIGHUP, Signal::Reload), (libc::SIGTERM, Signal::Stop), (libc::SIGINT, Signal::Stop)]
+            {
                 event::raise(number);
                 assert_eq!(signals.take().unwrap(), Some(expected));
             }

@@ -23,8 +23,7 @@ pub const WRITE_SLICES_MAX: usize = 128;
 const NAME_MAX: usize = 15;
 const DEVICE: &str = "/dev/net/tun";
 
-const TSO: libc::c_uint =
-    libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+const TSO: libc::c_uint = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
 /// The kernel takes both USO flags or neither (since 6.2).
 const USO: libc::c_uint = libc::TUN_F_USO4 | libc::TUN_F_USO6;
 
@@ -44,12 +43,7 @@ pub struct TunOptions {
 impl TunOptions {
     /// A new device of that name with everything the kernel can do.
     pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            multi_queue: true,
-            offloads: true,
-            attach_existing: false,
-        }
+        Self { name: name.to_owned(), multi_queue: true, offloads: true, attach_existing: false }
     }
 }
 
@@ -77,9 +71,7 @@ pub enum TunError {
     )]
     NoDevice,
     /// The device node may not be opened.
-    #[error(
-        "{DEVICE} may not be opened by this user: run as root, or allow it (chmod 0666 is the usual mode)"
-    )]
+    #[error("{DEVICE} may not be opened by this user: run as root, or allow it (chmod 0666 is the usual mode)")]
     DeviceNotPermitted,
     /// No capability in this network namespace.
     #[error(
@@ -87,9 +79,7 @@ pub enum TunError {
     )]
     NotPermitted,
     /// Somebody else has an interface of that name.
-    #[error(
-        "an interface named {name} exists already: choose another name, or remove it (ip link delete {name})"
-    )]
+    #[error("an interface named {name} exists already: choose another name, or remove it (ip link delete {name})")]
     NameTaken {
         /// The name.
         name: String,
@@ -146,48 +136,28 @@ impl TunQueue {
         if vnet_header {
             flags |= libc::IFF_VNET_HDR;
         }
-        let exclusive = if options.attach_existing || options.name.is_empty() {
-            0
-        } else {
-            libc::IFF_TUN_EXCL
-        };
+        let exclusive = if options.attach_existing || options.name.is_empty() { 0 } else { libc::IFF_TUN_EXCL };
         let file = open_device()?;
         let name = sys::tun::attach(&file, &options.name, flags | exclusive)
             .map_err(|source| attach_error(&options.name, source))?;
-        let mut capabilities = TunCapabilities {
-            vnet_header,
-            multi_queue: options.multi_queue,
-            ..TunCapabilities::default()
-        };
+        let mut capabilities =
+            TunCapabilities { vnet_header, multi_queue: options.multi_queue, ..TunCapabilities::default() };
         if vnet_header {
-            sys::tun::set_header_len(&file, VNET_HEADER_LEN as libc::c_int).map_err(|source| {
-                TunError::Io {
-                    what: "set the header length of",
-                    name: name.clone(),
-                    source,
-                }
+            sys::tun::set_header_len(&file, VNET_HEADER_LEN as libc::c_int).map_err(|source| TunError::Io {
+                what: "set the header length of",
+                name: name.clone(),
+                source,
             })?;
             grant_offloads(&file, &mut capabilities);
         }
-        Ok(Self {
-            file,
-            name,
-            flags,
-            capabilities,
-        })
+        Ok(Self { file, name, flags, capabilities })
     }
 
     /// One more queue of the same device, with the same capabilities.
     pub fn add_queue(&self) -> Result<Self, TunError> {
         let file = open_device()?;
-        sys::tun::attach(&file, &self.name, self.flags)
-            .map_err(|source| attach_error(&self.name, source))?;
-        Ok(Self {
-            file,
-            name: self.name.clone(),
-            flags: self.flags,
-            capabilities: self.capabilities,
-        })
+        sys::tun::attach(&file, &self.name, self.flags).map_err(|source| attach_error(&self.name, source))?;
+        Ok(Self { file, name: self.name.clone(), flags: self.flags, capabilities: self.capabilities })
     }
 
     /// The interface's name when it was opened.
@@ -207,11 +177,8 @@ impl TunQueue {
             *header = [0; VNET_HEADER_LEN];
             return retry(|| (&self.file).read(packet));
         }
-        let len = retry(|| {
-            (&self.file).read_vectored(&mut [IoSliceMut::new(header), IoSliceMut::new(packet)])
-        })?;
-        len.checked_sub(VNET_HEADER_LEN)
-            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        let len = retry(|| (&self.file).read_vectored(&mut [IoSliceMut::new(header), IoSliceMut::new(packet)]))?;
+        len.checked_sub(VNET_HEADER_LEN).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     /// Writes one packet, given as at most [`WRITE_SLICES_MAX`] slices, behind its `virtio_net_hdr`. Without the capability the
@@ -250,29 +217,18 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 }
 
 fn whole(written: usize, expected: usize) -> io::Result<()> {
-    if written == expected {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::WriteZero.into())
-    }
+    if written == expected { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
 fn open_device() -> Result<File, TunError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
-        .open(DEVICE)
-        .map_err(|source| match source.raw_os_error() {
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(DEVICE).map_err(
+        |source| match source.raw_os_error() {
             Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => TunError::NoDevice,
             // A container without the device's cgroup permission sees the node but may not open it.
             Some(libc::EACCES | libc::EPERM) => TunError::DeviceNotPermitted,
-            _ => TunError::Io {
-                what: "open the device node for",
-                name: String::new(),
-                source,
-            },
-        })
+            _ => TunError::Io { what: "open the device node for", name: String::new(), source },
+        },
+    )
 }
 
 /// USO with TSO, TSO alone, checksums alone, nothing: the first that the kernel takes.
@@ -291,13 +247,9 @@ fn check_name(name: &str) -> Result<(), TunError> {
     let bad = name.len() > NAME_MAX
         || name == "."
         || name == ".."
-        || name
-            .bytes()
-            .any(|b| b == b'/' || b == b':' || b == 0 || b.is_ascii_whitespace());
+        || name.bytes().any(|b| b == b'/' || b == b':' || b == 0 || b.is_ascii_whitespace());
     if bad {
-        return Err(TunError::BadName {
-            name: name.to_owned(),
-        });
+        return Err(TunError::BadName { name: name.to_owned() });
     }
     Ok(())
 }
@@ -309,17 +261,10 @@ fn attach_error(name: &str, source: io::Error) -> TunError {
         Some(libc::EBUSY | libc::EEXIST) => TunError::NameTaken { name },
         // An interface of another kind (EINVAL) has the name.
         Some(libc::EINVAL) if interface_exists(&name) => TunError::NameTaken { name },
-        _ => TunError::Io {
-            what: "create",
-            name,
-            source,
-        },
+        _ => TunError::Io { what: "create", name, source },
     }
 }
 
 fn interface_exists(name: &str) -> bool {
-    !name.is_empty()
-        && Path::new("/proc/thread-self/net/dev_snmp6")
-            .join(name)
-            .exists()
+    !name.is_empty() && Path::new("/proc/thread-self/net/dev_snmp6").join(name).exists()
 }

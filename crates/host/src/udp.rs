@@ -60,9 +60,7 @@ pub enum UdpOpenError {
         address: SocketAddr,
     },
     /// Ports below 1024 need a capability.
-    #[error(
-        "UDP port {port} needs CAP_NET_BIND_SERVICE: run as root or give the service that capability"
-    )]
+    #[error("UDP port {port} needs CAP_NET_BIND_SERVICE: run as root or give the service that capability")]
     NotPermitted {
         /// The port.
         port: u16,
@@ -156,27 +154,16 @@ impl UdpSocket {
         if options.reuse_port {
             socket::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEPORT, 1).map_err(io)?;
         }
-        let receive_offload =
-            socket::set_option(fd.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1).is_ok();
-        let segmentation_offload =
-            socket::set_option(fd.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok();
+        let receive_offload = socket::set_option(fd.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1).is_ok();
+        let segmentation_offload = socket::set_option(fd.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok();
         let (receive_buffer, send_buffer) = grow_buffers(fd.as_fd());
         socket::bind(fd.as_fd(), address).map_err(|source| bind_error(address, source))?;
         let local = socket::local_address(fd.as_fd()).map_err(io)?;
-        let gso_limit = if segmentation_offload {
-            GSO_DATAGRAM_MAX
-        } else {
-            0
-        };
+        let gso_limit = if segmentation_offload { GSO_DATAGRAM_MAX } else { 0 };
         Ok(Self {
             fd,
             local,
-            capabilities: UdpCapabilities {
-                segmentation_offload,
-                receive_offload,
-                receive_buffer,
-                send_buffer,
-            },
+            capabilities: UdpCapabilities { segmentation_offload, receive_offload, receive_buffer, send_buffer },
             gso_limit: AtomicUsize::new(gso_limit),
             dropped_by_kernel: AtomicU32::new(0),
         })
@@ -263,17 +250,11 @@ impl AsFd for UdpSocket {
 }
 
 fn error_kind(queued: &message::QueuedError) -> UdpErrorKind {
-    let icmp = matches!(
-        queued.origin,
-        libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6
-    );
+    let icmp = matches!(queued.origin, libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6);
     match queued.errno {
         libc::EMSGSIZE => UdpErrorKind::TooBig { mtu: queued.info },
         libc::ECONNREFUSED if icmp => UdpErrorKind::PortUnreachable,
-        _ if icmp => UdpErrorKind::Unreachable {
-            icmp_type: queued.icmp_type,
-            icmp_code: queued.icmp_code,
-        },
+        _ if icmp => UdpErrorKind::Unreachable { icmp_type: queued.icmp_type, icmp_code: queued.icmp_code },
         errno => UdpErrorKind::Other { errno },
     }
 }
@@ -281,10 +262,7 @@ fn error_kind(queued: &message::QueuedError) -> UdpErrorKind {
 fn bind_error(address: SocketAddr, source: io::Error) -> UdpOpenError {
     let port = address.port();
     match source.raw_os_error() {
-        Some(libc::EADDRINUSE) => UdpOpenError::PortTaken {
-            port,
-            owner: find_udp_port_owner(address),
-        },
+        Some(libc::EADDRINUSE) => UdpOpenError::PortTaken { port, owner: find_udp_port_owner(address) },
         Some(libc::EADDRNOTAVAIL) => UdpOpenError::NoSuchAddress { address },
         Some(libc::EACCES) => UdpOpenError::NotPermitted { port },
         _ => UdpOpenError::Io { address, source },
@@ -292,11 +270,7 @@ fn bind_error(address: SocketAddr, source: io::Error) -> UdpOpenError {
 }
 
 /// Options that UDP and raw ESP sockets share: TOS and destination of every datagram, overflow count, error queue, DF policy.
-pub(crate) fn set_common_options(
-    fd: BorrowedFd<'_>,
-    v6: bool,
-    dont_fragment: DontFragment,
-) -> io::Result<()> {
+pub(crate) fn set_common_options(fd: BorrowedFd<'_>, v6: bool, dont_fragment: DontFragment) -> io::Result<()> {
     if v6 {
         socket::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
         socket::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
@@ -343,10 +317,7 @@ pub(crate) fn grow_buffers(fd: BorrowedFd<'_>) -> (usize, usize) {
 }
 
 /// Receives; a pending ICMP error makes one call fail, which is not a failure to receive (the error queue has it).
-pub(crate) fn receive_past_errors(
-    fd: BorrowedFd<'_>,
-    batch: &mut ReceiveBatch,
-) -> io::Result<Option<u32>> {
+pub(crate) fn receive_past_errors(fd: BorrowedFd<'_>, batch: &mut ReceiveBatch) -> io::Result<Option<u32>> {
     fill_past_errors(fd, batch, |_, _| true)
 }
 
@@ -384,13 +355,7 @@ pub(crate) fn fill_past_errors(
 
 /// Sends one datagram; an ICMP error pending from an earlier one is no reason to fail.
 pub(crate) fn send_one(fd: BorrowedFd<'_>, to: &Destination, bytes: &[u8]) -> io::Result<()> {
-    let departure = Departure {
-        remote: to.remote,
-        local: to.local,
-        tos: to.tos,
-        bytes,
-        segment_len: None,
-    };
+    let departure = Departure { remote: to.remote, local: to.local, tos: to.tos, bytes, segment_len: None };
     let once = || message::send(fd, std::iter::once(departure));
     match once() {
         Ok(_) => Ok(()),

@@ -1,4 +1,5 @@
 //! ESP as an IP protocol of its own, on the loopback of a namespace.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod namespace;
 
@@ -16,11 +17,7 @@ fn packets_arrive_without_ip_header_but_with_its_addresses_and_mark() {
             let (ours, theirs): (IpAddr, IpAddr) = (ours.parse().unwrap(), theirs.parse().unwrap());
             let sender = EspSocket::open(ours, DontFragment::Set).unwrap();
             let receiver = EspSocket::open(theirs, DontFragment::Set).unwrap();
-            let to = |tos| Destination {
-                remote: SocketAddr::new(theirs, 0),
-                local: Some(ours),
-                tos,
-            };
+            let to = |tos| Destination { remote: SocketAddr::new(theirs, 0), local: Some(ours), tos };
             let packets: Vec<Vec<u8>> = (0..20u8).map(|i| vec![i; 60 + usize::from(i)]).collect();
             let mut batch = SendBatch::new(1 << 16);
             for packet in &packets {
@@ -53,9 +50,6 @@ fn an_address_that_is_not_ours_is_named() {
     in_new_namespace(|_| {
         let address = "192.0.2.1".parse().unwrap();
         let error = EspSocket::open(address, DontFragment::Set).err().unwrap();
-        assert!(
-            matches!(error, EspOpenError::NoSuchAddress { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, EspOpenError::NoSuchAddress { .. }), "{error}");
     });
 }

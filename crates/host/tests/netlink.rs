@@ -1,4 +1,5 @@
 //! Links, addresses, routes and their changes, in namespaces of their own.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod namespace;
 
@@ -16,9 +17,7 @@ fn prefix(text: &str) -> Prefix {
 fn wire(netlink: &mut Netlink) -> (u32, NetNs) {
     use std::os::fd::AsFd;
     let other = NetNs::new().unwrap();
-    netlink
-        .create_veth("here0", "there0", Some(other.as_fd()))
-        .unwrap();
+    netlink.create_veth("here0", "there0", Some(other.as_fd())).unwrap();
     let here = netlink.link_by_name("here0").unwrap().unwrap();
     other
         .run(|| {
@@ -43,20 +42,14 @@ fn two_namespaces_joined_by_a_wire_talk_over_both_ip_versions() {
     in_new_namespace(|_| {
         let mut netlink = Netlink::open().unwrap();
         let (link, other) = wire(&mut netlink);
-        for (ours, theirs) in [
-            ("10.0.0.1:0", "10.0.0.2:7"),
-            ("[2001:db8::1]:0", "[2001:db8::2]:7"),
-        ] {
+        for (ours, theirs) in [("10.0.0.1:0", "10.0.0.2:7"), ("[2001:db8::1]:0", "[2001:db8::2]:7")] {
             let receiver = other.run(|| UdpSocket::bind(theirs).unwrap()).unwrap();
             let sender = UdpSocket::bind(ours).unwrap();
             sender.send_to(b"hello", theirs).unwrap();
             wait_readable(&receiver);
             let mut buffer = [0; 16];
             let (len, from) = receiver.recv_from(&mut buffer).unwrap();
-            assert_eq!(
-                (&buffer[..len], from),
-                (&b"hello"[..], sender.local_addr().unwrap())
-            );
+            assert_eq!((&buffer[..len], from), (&b"hello"[..], sender.local_addr().unwrap()));
         }
         let link = netlink.link_by_index(link).unwrap().unwrap();
         assert!(link.up && link.running && !link.loopback);
@@ -95,10 +88,7 @@ fn addresses_come_and_go_and_ipv6_ones_are_usable_at_once() {
             netlink.add_address(1, prefix(text)).unwrap();
             netlink.add_address(1, prefix(text)).unwrap();
             let addresses = netlink.addresses().unwrap();
-            let found = addresses
-                .iter()
-                .find(|address| address.prefix == prefix(text))
-                .unwrap();
+            let found = addresses.iter().find(|address| address.prefix == prefix(text)).unwrap();
             assert_eq!((found.link, found.tentative), (1, false));
             UdpSocket::bind((prefix(text).address(), 0)).unwrap();
             assert!(netlink.delete_address(1, prefix(text)).unwrap());
@@ -137,8 +127,7 @@ fn an_unreachable_route_takes_over_when_the_better_route_or_its_interface_goes()
         }
         netlink.delete_link(link).unwrap();
         let left = netlink.our_routes().unwrap();
-        let expected = ["10.20.0.0/16", "2001:db8:20::/48"]
-            .map(|text| Route::unreachable(prefix(text), 4_000_000_000));
+        let expected = ["10.20.0.0/16", "2001:db8:20::/48"].map(|text| Route::unreachable(prefix(text), 4_000_000_000));
         assert_eq!(left, expected, "the walls outlive the interface");
     });
 }
@@ -167,10 +156,7 @@ fn our_routes_are_listed_as_they_were_asked_for_and_no_others() {
         listed.sort_by_key(order);
         routes.sort_by_key(order);
         // An IPv6 throw route without a metric would come back with the kernel's 1024, so only IPv4 is asked for here.
-        assert_eq!(
-            listed, routes,
-            "the on-link routes of the wire are not ours"
-        );
+        assert_eq!(listed, routes, "the on-link routes of the wire are not ours");
         assert!(listed.iter().any(|route| route.kind == RouteKind::Throw));
         for route in &listed {
             assert!(netlink.delete_route(route).unwrap(), "{route}");
@@ -188,23 +174,22 @@ fn links_and_addresses_that_vanish_and_return_are_reported() {
         let (link, _other) = wire(&mut netlink);
         wait_readable(&monitor);
         let changes = monitor.changes().unwrap();
-        assert!(changes.iter().any(|change| {
-            matches!(change, Change::Link(found) if found.index == link && found.up)
-        }));
-        assert!(changes.iter().any(|change| {
-            matches!(change, Change::Address(found) if found.prefix == prefix("10.0.0.1/24"))
-        }));
+        assert!(
+            changes.iter().any(|change| { matches!(change, Change::Link(found) if found.index == link && found.up) })
+        );
+        assert!(
+            changes
+                .iter()
+                .any(|change| { matches!(change, Change::Address(found) if found.prefix == prefix("10.0.0.1/24")) })
+        );
         netlink.delete_address(link, prefix("10.0.0.1/24")).unwrap();
         netlink.delete_link(link).unwrap();
         wait_readable(&monitor);
         let changes = monitor.changes().unwrap();
-        let gone = |change: &Change| matches!(change, Change::AddressGone(found) if found.prefix == prefix("10.0.0.1/24"));
+        let gone =
+            |change: &Change| matches!(change, Change::AddressGone(found) if found.prefix == prefix("10.0.0.1/24"));
         assert!(changes.iter().any(gone));
-        assert!(
-            changes
-                .iter()
-                .any(|change| { matches!(change, Change::LinkGone(found) if found.index == link) })
-        );
+        assert!(changes.iter().any(|change| { matches!(change, Change::LinkGone(found) if found.index == link) }));
         assert!(is_quiet(&monitor));
     });
 }

@@ -1,4 +1,5 @@
 //! TUN devices end to end: super-packets out of one kernel stack and into another, TCP and UDP, with and without offloads.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod namespace;
 
@@ -39,15 +40,10 @@ struct Wire {
 
 impl Wire {
     fn new(offloads: bool) -> Self {
-        let options = TunOptions {
-            offloads,
-            ..TunOptions::new("tun%d")
-        };
+        let options = TunOptions { offloads, ..TunOptions::new("tun%d") };
         let (left, right) = (NetNs::new().unwrap(), NetNs::new().unwrap());
-        let queues = [
-            left.run(|| tun(&options, "10.9.0.1/24")).unwrap(),
-            right.run(|| tun(&options, "10.9.0.2/24")).unwrap(),
-        ];
+        let queues =
+            [left.run(|| tun(&options, "10.9.0.1/24")).unwrap(), right.run(|| tun(&options, "10.9.0.2/24")).unwrap()];
         Self {
             left,
             right,
@@ -84,8 +80,7 @@ impl Wire {
             poller.wait(&mut ready, None).unwrap();
             for (from, to) in [(0, 1), (1, 0)] {
                 while let Ok(len) = self.queues[from].read(&mut header, &mut packet) {
-                    self.super_packets
-                        .fetch_add(usize::from(len > MTU as usize), Ordering::Relaxed);
+                    self.super_packets.fetch_add(usize::from(len > MTU as usize), Ordering::Relaxed);
                     // In pieces, as a merged packet is written.
                     let (head, tail) = packet[..len].split_at(20);
                     let (middle, end) = tail.split_at(tail.len() / 2);
@@ -104,21 +99,14 @@ impl Wire {
 fn transfer(wire: &Wire) {
     const LEN: usize = 8 << 20;
     let data: Vec<u8> = (0..LEN).map(|i| (i ^ (i >> 8) ^ (i >> 16)) as u8).collect();
-    let listener = wire
-        .right
-        .run(|| TcpListener::bind("10.9.0.2:80").unwrap())
-        .unwrap();
+    let listener = wire.right.run(|| TcpListener::bind("10.9.0.2:80").unwrap()).unwrap();
     let mut sender = wire
         .left
-        .run(|| {
-            TcpStream::connect_timeout(&"10.9.0.2:80".parse().unwrap(), Duration::from_secs(10))
-        })
+        .run(|| TcpStream::connect_timeout(&"10.9.0.2:80".parse().unwrap(), Duration::from_secs(10)))
         .unwrap()
         .unwrap();
     let (mut receiver, _) = listener.accept().unwrap();
-    receiver
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+    receiver.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             sender.write_all(&data).unwrap();
@@ -150,10 +138,7 @@ fn tcp_crosses_without_offloads_in_ordinary_packets() {
         let wire = Wire::new(false);
         assert_eq!(
             wire.queues[0].capabilities(),
-            host::tun::TunCapabilities {
-                multi_queue: true,
-                ..Default::default()
-            }
+            host::tun::TunCapabilities { multi_queue: true, ..Default::default() }
         );
         assert_eq!(wire.carry(|| transfer(&wire)), 0);
     });
@@ -169,22 +154,13 @@ fn a_udp_run_crosses_as_one_super_packet_with_its_ecn_bits() {
             return;
         }
         let open = |namespace: &NetNs, address: &str| {
-            let options = UdpOptions {
-                local: address.parse().unwrap(),
-                reuse_port: false,
-                dont_fragment: DontFragment::Set,
-            };
-            namespace
-                .run(|| UdpSocket::open(&options).unwrap())
-                .unwrap()
+            let options =
+                UdpOptions { local: address.parse().unwrap(), reuse_port: false, dont_fragment: DontFragment::Set };
+            namespace.run(|| UdpSocket::open(&options).unwrap()).unwrap()
         };
         let sender = open(&wire.left, "10.9.0.1:5000");
         let receiver = open(&wire.right, "10.9.0.2:5000");
-        let to = Destination {
-            remote: receiver.local_address(),
-            local: None,
-            tos: 1,
-        };
+        let to = Destination { remote: receiver.local_address(), local: None, tos: 1 };
         let mut batch = SendBatch::new(1 << 16);
         let datagrams: Vec<Vec<u8>> = (0..40u8).map(|i| vec![i; 1300]).collect();
         for datagram in &datagrams {
@@ -214,17 +190,10 @@ fn a_read_super_packet_says_how_to_cut_it() {
             eprintln!("skipped: this kernel granted {:?}", queue.capabilities());
             return;
         }
-        let options = UdpOptions {
-            local: "10.9.0.1:5000".parse().unwrap(),
-            reuse_port: false,
-            dont_fragment: DontFragment::Set,
-        };
+        let options =
+            UdpOptions { local: "10.9.0.1:5000".parse().unwrap(), reuse_port: false, dont_fragment: DontFragment::Set };
         let socket = UdpSocket::open(&options).unwrap();
-        let to = Destination {
-            remote: "10.9.0.2:5000".parse().unwrap(),
-            local: None,
-            tos: 0,
-        };
+        let to = Destination { remote: "10.9.0.2:5000".parse().unwrap(), local: None, tos: 0 };
         let mut batch = SendBatch::new(1 << 16);
         for _ in 0..10 {
             assert!(batch.push(&to, &[1; 1300]));
@@ -257,14 +226,8 @@ fn names_queues_and_refusals() {
         let second = first.add_queue().unwrap();
         assert_eq!(second.capabilities(), first.capabilities());
         let taken = TunQueue::open(&TunOptions::new("up0")).unwrap_err();
-        assert!(
-            matches!(&taken, TunError::NameTaken { name } if name == "up0"),
-            "{taken}"
-        );
-        Netlink::open()
-            .unwrap()
-            .create_veth("v0", "v1", None)
-            .unwrap();
+        assert!(matches!(&taken, TunError::NameTaken { name } if name == "up0"), "{taken}");
+        Netlink::open().unwrap().create_veth("v0", "v1", None).unwrap();
         let taken = TunQueue::open(&TunOptions::new("v0")).unwrap_err();
         assert!(matches!(&taken, TunError::NameTaken { .. }), "{taken}");
         for name in ["sixteen-bytes-xx", "a/b", "a b", ".."] {
@@ -281,11 +244,7 @@ fn names_queues_and_refusals() {
 #[test]
 fn headers_that_were_not_granted_are_refused_before_the_kernel_sees_them() {
     in_new_namespace(|_| {
-        let options = TunOptions {
-            offloads: false,
-            multi_queue: false,
-            ..TunOptions::new("up0")
-        };
+        let options = TunOptions { offloads: false, multi_queue: false, ..TunOptions::new("up0") };
         let queue = TunQueue::open(&options).unwrap();
         let mut header = [0; VNET_HEADER_LEN];
         header[0] = 1;

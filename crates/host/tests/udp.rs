@@ -1,4 +1,5 @@
 //! UDP sockets on the loopback of a namespace of their own: offloads, marks, addresses, errors.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod namespace;
 
@@ -15,19 +16,11 @@ fn open(address: &str) -> UdpSocket {
 }
 
 fn options(address: &str) -> UdpOptions {
-    UdpOptions {
-        local: address.parse().unwrap(),
-        reuse_port: false,
-        dont_fragment: DontFragment::Set,
-    }
+    UdpOptions { local: address.parse().unwrap(), reuse_port: false, dont_fragment: DontFragment::Set }
 }
 
 fn to(socket: &UdpSocket, tos: u8) -> Destination {
-    Destination {
-        remote: socket.local_address(),
-        local: None,
-        tos,
-    }
+    Destination { remote: socket.local_address(), local: None, tos }
 }
 
 /// Receives until `datagrams` have come; returns each message's description with its datagrams.
@@ -47,9 +40,7 @@ fn receive(socket: &UdpSocket, datagrams: usize) -> Vec<(Received, Vec<Vec<u8>>)
 }
 
 fn numbered(count: usize, len: usize) -> Vec<Vec<u8>> {
-    (0..count)
-        .map(|i| (0..len).map(|j| (i * 31 + j) as u8).collect())
-        .collect()
+    (0..count).map(|i| (0..len).map(|j| (i * 31 + j) as u8).collect()).collect()
 }
 
 #[test]
@@ -70,11 +61,7 @@ fn a_run_leaves_in_one_piece_and_arrives_merged_with_its_ecn_bits_and_addresses(
             assert_eq!((report.datagrams, report.bytes), (44, 44 * 1400));
             assert_eq!((report.failed, report.blocked_at), (0, None));
             let received = receive(&receiver, 44);
-            assert_eq!(
-                received.len(),
-                1,
-                "one message for 44 datagrams ({address})"
-            );
+            assert_eq!(received.len(), 1, "one message for 44 datagrams ({address})");
             let (message, parts) = &received[0];
             assert_eq!(message.tos, 0xba, "the mark survives merging ({address})");
             assert_eq!(message.remote, sender.local_address());
@@ -116,15 +103,8 @@ fn batches_of_mixed_lengths_marks_and_peers_arrive_complete_and_in_order() {
 fn a_refused_datagram_does_not_hold_back_the_others() {
     in_new_namespace(|_| {
         let (sender, receiver) = (open("127.0.0.1:0"), open("127.0.0.1:0"));
-        let nowhere = Destination {
-            remote: "192.0.2.1:4500".parse().unwrap(),
-            local: None,
-            tos: 0,
-        };
-        let not_ours = Destination {
-            local: Some("192.0.2.77".parse().unwrap()),
-            ..to(&receiver, 0)
-        };
+        let nowhere = Destination { remote: "192.0.2.1:4500".parse().unwrap(), local: None, tos: 0 };
+        let not_ours = Destination { local: Some("192.0.2.77".parse().unwrap()), ..to(&receiver, 0) };
         let mut batch = SendBatch::new(1 << 16);
         for destination in [to(&receiver, 0), nowhere, not_ours, to(&receiver, 0)] {
             assert!(batch.push(&destination, &[1; 100]));
@@ -139,11 +119,7 @@ fn a_refused_datagram_does_not_hold_back_the_others() {
             report.failures.iter().any(|failure| failure.to == not_ours),
             "an address that is not ours is refused, not replaced"
         );
-        assert_eq!(
-            sender.segmentation_limit(),
-            9_216,
-            "that says nothing about the offload"
-        );
+        assert_eq!(sender.segmentation_limit(), 9_216, "that says nothing about the offload");
         assert_eq!(receive(&receiver, 4).len(), 2);
     });
 }
@@ -153,16 +129,10 @@ fn the_chosen_source_address_is_used() {
     in_new_namespace(|_| {
         let (sender, receiver) = (open("0.0.0.0:0"), open("127.0.0.1:0"));
         let port = sender.local_address().port();
-        let destination = Destination {
-            local: Some("127.0.0.9".parse().unwrap()),
-            ..to(&receiver, 0)
-        };
+        let destination = Destination { local: Some("127.0.0.9".parse().unwrap()), ..to(&receiver, 0) };
         sender.send_to(&destination, b"hello").unwrap();
         let received = receive(&receiver, 1);
-        assert_eq!(
-            received[0].0.remote,
-            SocketAddr::from(([127, 0, 0, 9], port))
-        );
+        assert_eq!(received[0].0.remote, SocketAddr::from(([127, 0, 0, 9], port)));
     });
 }
 
@@ -183,21 +153,11 @@ fn datagrams_longer_than_the_mtu_fail_alone_and_leave_the_offload_on_for_shorter
         assert_eq!(receive(&receiver, 2).len(), 1, "still one run");
         sender.set_dont_fragment(DontFragment::Clear).unwrap();
         let report = sender.send(&batch);
-        assert_eq!(
-            (report.datagrams, report.failed),
-            (4, 0),
-            "fragments may go"
-        );
-        let lengths: Vec<usize> = receive(&receiver, 4)
-            .iter()
-            .flat_map(|(_, parts)| parts.iter().map(Vec::len))
-            .collect();
+        assert_eq!((report.datagrams, report.failed), (4, 0), "fragments may go");
+        let lengths: Vec<usize> =
+            receive(&receiver, 4).iter().flat_map(|(_, parts)| parts.iter().map(Vec::len)).collect();
         assert_eq!(lengths, [1473, 1473, 1472, 1472]);
-        assert_eq!(
-            sender.segmentation_limit(),
-            1472,
-            "longer ones go singly from now on"
-        );
+        assert_eq!(sender.segmentation_limit(), 1472, "longer ones go singly from now on");
     });
 }
 
@@ -207,11 +167,7 @@ fn a_closed_port_is_reported_by_the_error_queue_and_stops_nothing() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let sender = open(address);
             let closed = open(address).local_address();
-            let destination = Destination {
-                remote: closed,
-                local: None,
-                tos: 0,
-            };
+            let destination = Destination { remote: closed, local: None, tos: 0 };
             sender.send_to(&destination, b"anybody there?").unwrap();
             sender.send_to(&destination, b"hello?").unwrap();
             wait_readable(&sender);
@@ -233,9 +189,7 @@ fn a_closed_port_is_reported_by_the_error_queue_and_stops_nothing() {
 fn a_taken_port_names_the_process_that_has_it() {
     in_new_namespace(|_| {
         let _owner = open("127.0.0.1:500");
-        let Err(UdpOpenError::PortTaken { port, owner }) =
-            UdpSocket::open(&options("127.0.0.1:500"))
-        else {
+        let Err(UdpOpenError::PortTaken { port, owner }) = UdpSocket::open(&options("127.0.0.1:500")) else {
             panic!("the port must be taken");
         };
         assert_eq!(port, 500);
@@ -251,20 +205,14 @@ fn a_taken_port_names_the_process_that_has_it() {
 fn an_address_that_is_not_ours_is_named() {
     in_new_namespace(|_| {
         let error = UdpSocket::open(&options("192.0.2.1:500")).err().unwrap();
-        assert!(
-            matches!(error, UdpOpenError::NoSuchAddress { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, UdpOpenError::NoSuchAddress { .. }), "{error}");
     });
 }
 
 #[test]
 fn several_workers_may_share_a_port_only_when_they_say_so() {
     in_new_namespace(|_| {
-        let shared = UdpOptions {
-            reuse_port: true,
-            ..options("127.0.0.1:4500")
-        };
+        let shared = UdpOptions { reuse_port: true, ..options("127.0.0.1:4500") };
         let _first = UdpSocket::open(&shared).unwrap();
         let _second = UdpSocket::open(&shared).unwrap();
         assert!(UdpSocket::open(&options("127.0.0.1:4500")).is_err());

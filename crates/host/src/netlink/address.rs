@@ -3,9 +3,7 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
-use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
-};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::{Netlink, NetlinkError, Prefix};
@@ -95,9 +93,6 @@ fn address_message(link: u32, prefix: Prefix) -> AddressMessage {
     if prefix.address().is_ipv6() {
         message.header.flags = AddressHeaderFlags::Nodad;
     }
-    message.attributes = vec![
-        AddressAttribute::Local(prefix.address()),
-        AddressAttribute::Address(prefix.address()),
-    ];
+    message.attributes = vec![AddressAttribute::Local(prefix.address()), AddressAttribute::Address(prefix.address())];
     message
 }

@@ -4,9 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
-};
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 
 use super::{Netlink, NetlinkError};
 
@@ -97,9 +95,7 @@ impl Netlink {
     pub fn set_mtu(&mut self, index: u32, mtu: u32) -> Result<(), NetlinkError> {
         let mut message = link_message(index);
         message.attributes.push(LinkAttribute::Mtu(mtu));
-        self.change(RouteNetlinkMessage::SetLink(message), 0, || {
-            format!("set the MTU of interface {index} to {mtu}")
-        })
+        self.change(RouteNetlinkMessage::SetLink(message), 0, || format!("set the MTU of interface {index} to {mtu}"))
     }
 
     /// Creates two interfaces joined by a wire; the peer may be born in another namespace.
@@ -110,11 +106,9 @@ impl Netlink {
         peer_namespace: Option<BorrowedFd<'_>>,
     ) -> Result<(), NetlinkError> {
         let mut peer = LinkMessage::default();
-        peer.attributes
-            .push(LinkAttribute::IfName(peer_name.to_owned()));
+        peer.attributes.push(LinkAttribute::IfName(peer_name.to_owned()));
         if let Some(namespace) = peer_namespace {
-            peer.attributes
-                .push(LinkAttribute::NetNsFd(namespace.as_raw_fd()));
+            peer.attributes.push(LinkAttribute::NetNsFd(namespace.as_raw_fd()));
         }
         let mut message = LinkMessage::default();
         message.attributes = vec![
@@ -133,20 +127,14 @@ impl Netlink {
     /// Moves an interface into another namespace, where it arrives down and without addresses.
     pub fn move_link(&mut self, index: u32, namespace: BorrowedFd<'_>) -> Result<(), NetlinkError> {
         let mut message = link_message(index);
-        message
-            .attributes
-            .push(LinkAttribute::NetNsFd(namespace.as_raw_fd()));
-        self.change(RouteNetlinkMessage::SetLink(message), 0, || {
-            format!("move interface {index} to another namespace")
-        })
+        message.attributes.push(LinkAttribute::NetNsFd(namespace.as_raw_fd()));
+        self.change(RouteNetlinkMessage::SetLink(message), 0, || format!("move interface {index} to another namespace"))
     }
 
     /// Deletes an interface (of a veth pair: both ends).
     pub fn delete_link(&mut self, index: u32) -> Result<(), NetlinkError> {
         let message = link_message(index);
-        self.change(RouteNetlinkMessage::DelLink(message), 0, || {
-            format!("delete interface {index}")
-        })
+        self.change(RouteNetlinkMessage::DelLink(message), 0, || format!("delete interface {index}"))
     }
 }
 

@@ -5,9 +5,7 @@
 
 use std::io;
 
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -78,9 +76,7 @@ fn explain(errno: i32) -> String {
     let error = io::Error::from_raw_os_error(errno);
     match errno {
         libc::EPERM | libc::EACCES => {
-            format!(
-                "{error}: this needs CAP_NET_ADMIN (run as root, or give the service that capability)"
-            )
+            format!("{error}: this needs CAP_NET_ADMIN (run as root, or give the service that capability)")
         }
         _ => error.to_string(),
     }
@@ -89,20 +85,13 @@ fn explain(errno: i32) -> String {
 impl Netlink {
     /// Opens a handle to the network namespace of the calling thread.
     pub fn open() -> Result<Self, NetlinkError> {
-        let io = |source| NetlinkError::Io {
-            operation: "open a netlink socket".to_owned(),
-            source,
-        };
+        let io = |source| NetlinkError::Io { operation: "open a netlink socket".to_owned(), source };
         let mut socket = Socket::new(NETLINK_ROUTE).map_err(io)?;
         socket.bind_auto().map_err(io)?;
         socket.connect(&SocketAddr::new(0, 0)).map_err(io)?;
         // Lets the kernel filter dumps by table and protocol (since 4.20); without it we do that alone.
         let _ = socket.set_netlink_get_strict_chk(true);
-        Ok(Self {
-            socket,
-            sequence: 0,
-            buffer: Vec::with_capacity(BUFFER_LEN),
-        })
+        Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(BUFFER_LEN) })
     }
 
     /// Sends a request for a change and waits for its acknowledgement.
@@ -132,10 +121,7 @@ impl Netlink {
         operation: &dyn Fn() -> String,
         mut each: impl FnMut(RouteNetlinkMessage),
     ) -> Result<(), NetlinkError> {
-        let io = |source| NetlinkError::Io {
-            operation: operation(),
-            source,
-        };
+        let io = |source| NetlinkError::Io { operation: operation(), source };
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | flags;
@@ -150,10 +136,7 @@ impl Netlink {
             let len = self.socket.recv(&mut self.buffer, 0).map_err(io)?;
             let datagram = self.buffer.get(..len).unwrap_or(&self.buffer);
             for answer in Messages::new(datagram) {
-                let answer = answer.map_err(|reason| NetlinkError::Decode {
-                    operation: operation(),
-                    reason,
-                })?;
+                let answer = answer.map_err(|reason| NetlinkError::Decode { operation: operation(), reason })?;
                 if answer.header.sequence_number != self.sequence {
                     continue;
                 }

@@ -37,20 +37,14 @@ pub struct Monitor {
 impl Monitor {
     /// Starts listening in the network namespace of the calling thread.
     pub fn open() -> Result<Self, NetlinkError> {
-        let io = |source| NetlinkError::Io {
-            operation: "listen to interface changes".to_owned(),
-            source,
-        };
+        let io = |source| NetlinkError::Io { operation: "listen to interface changes".to_owned(), source };
         let mut socket = Socket::new(NETLINK_ROUTE).map_err(io)?;
         socket.bind(&SocketAddr::new(0, 0)).map_err(io)?;
         for group in GROUPS {
             socket.add_membership(group).map_err(io)?;
         }
         socket.set_non_blocking(true).map_err(io)?;
-        Ok(Self {
-            socket,
-            buffer: Vec::with_capacity(BUFFER_LEN),
-        })
+        Ok(Self { socket, buffer: Vec::with_capacity(BUFFER_LEN) })
     }
 
     /// The changes since the last call, oldest first, without blocking.
@@ -90,12 +84,8 @@ fn change(message: netlink_packet_core::NetlinkMessage<RouteNetlinkMessage>) -> 
     match inner {
         RouteNetlinkMessage::NewLink(link) => Some(Change::Link(Link::from_message(&link))),
         RouteNetlinkMessage::DelLink(link) => Some(Change::LinkGone(Link::from_message(&link))),
-        RouteNetlinkMessage::NewAddress(address) => {
-            Address::from_message(&address).map(Change::Address)
-        }
-        RouteNetlinkMessage::DelAddress(address) => {
-            Address::from_message(&address).map(Change::AddressGone)
-        }
+        RouteNetlinkMessage::NewAddress(address) => Address::from_message(&address).map(Change::Address),
+        RouteNetlinkMessage::DelAddress(address) => Address::from_message(&address).map(Change::AddressGone),
         _ => None,
     }
 }

@@ -47,16 +47,11 @@ impl Prefix {
                 IpAddr::from((v4.to_bits() & mask).to_be_bytes())
             }
             IpAddr::V6(v6) => {
-                let mask = u128::MAX
-                    .checked_shl(128 - u32::from(self.len))
-                    .unwrap_or(0);
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.len)).unwrap_or(0);
                 IpAddr::from((v6.to_bits() & mask).to_be_bytes())
             }
         };
-        Self {
-            address,
-            len: self.len,
-        }
+        Self { address, len: self.len }
     }
 }
 
@@ -99,14 +94,7 @@ mod tests {
 
     #[test]
     fn what_is_no_prefix_is_refused() {
-        for text in [
-            "",
-            "10.0.0.0",
-            "10.0.0.0/33",
-            "::/129",
-            "x/8",
-            "10.0.0.0/-1",
-        ] {
+        for text in ["", "10.0.0.0", "10.0.0.0/33", "::/129", "x/8", "10.0.0.0/-1"] {
             assert!(text.parse::<Prefix>().is_err(), "{text:?}");
         }
     }

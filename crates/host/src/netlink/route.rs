@@ -5,8 +5,7 @@ use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol,
-    RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -54,34 +53,22 @@ pub struct Route {
 impl Route {
     /// `destination` out of interface `link`.
     pub fn out_of(destination: Prefix, link: u32) -> Self {
-        Self {
-            link: Some(link),
-            ..Self::bare(destination, RouteKind::Unicast)
-        }
+        Self { link: Some(link), ..Self::bare(destination, RouteKind::Unicast) }
     }
 
     /// `destination` by way of a next hop.
     pub fn via(destination: Prefix, next_hop: IpAddr) -> Self {
-        Self {
-            via: Some(next_hop),
-            ..Self::bare(destination, RouteKind::Unicast)
-        }
+        Self { via: Some(next_hop), ..Self::bare(destination, RouteKind::Unicast) }
     }
 
     /// `destination` refused, if no route of a metric below `metric` takes it.
     pub fn unreachable(destination: Prefix, metric: u32) -> Self {
-        Self {
-            metric,
-            ..Self::bare(destination, RouteKind::Unreachable)
-        }
+        Self { metric, ..Self::bare(destination, RouteKind::Unreachable) }
     }
 
     /// `destination` looked up in the next table.
     pub fn throw(destination: Prefix, table: u32) -> Self {
-        Self {
-            table,
-            ..Self::bare(destination, RouteKind::Throw)
-        }
+        Self { table, ..Self::bare(destination, RouteKind::Throw) }
     }
 
     /// With another metric.
@@ -90,16 +77,7 @@ impl Route {
     }
 
     fn bare(destination: Prefix, kind: RouteKind) -> Self {
-        Self {
-            destination,
-            kind,
-            link: None,
-            via: None,
-            metric: 0,
-            table: MAIN_TABLE,
-            source: None,
-            mtu: None,
-        }
+        Self { destination, kind, link: None, via: None, metric: 0, table: MAIN_TABLE, source: None, mtu: None }
     }
 
     fn message(&self) -> RouteMessage {
@@ -225,28 +203,18 @@ impl Netlink {
     /// Adds a route; `EEXIST` when one of the same destination, table and metric is there.
     pub fn add_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
         let flags = NLM_F_CREATE | NLM_F_EXCL;
-        self.change(
-            RouteNetlinkMessage::NewRoute(route.message()),
-            flags,
-            || format!("add route {route}"),
-        )
+        self.change(RouteNetlinkMessage::NewRoute(route.message()), flags, || format!("add route {route}"))
     }
 
     /// Adds a route, in the place of one of the same destination, table and metric if there is one.
     pub fn replace_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
         let flags = NLM_F_CREATE | NLM_F_REPLACE;
-        self.change(
-            RouteNetlinkMessage::NewRoute(route.message()),
-            flags,
-            || format!("replace route {route}"),
-        )
+        self.change(RouteNetlinkMessage::NewRoute(route.message()), flags, || format!("replace route {route}"))
     }
 
     /// Deletes a route of ours; `false` when it was not there (or its interface is gone).
     pub fn delete_route(&mut self, route: &Route) -> Result<bool, NetlinkError> {
-        let result = self.change(RouteNetlinkMessage::DelRoute(route.message()), 0, || {
-            format!("delete route {route}")
-        });
+        let result = self.change(RouteNetlinkMessage::DelRoute(route.message()), 0, || format!("delete route {route}"));
         match result {
             Ok(()) => Ok(true),
             Err(error) if matches!(error.errno(), Some(libc::ESRCH | libc::ENODEV)) => Ok(false),

@@ -18,18 +18,12 @@ pub(crate) struct ControlBuffer {
 }
 
 impl ControlBuffer {
-    pub(crate) const EMPTY: Self = Self {
-        bytes: [0; CONTROL_LEN],
-        used: 0,
-    };
+    pub(crate) const EMPTY: Self = Self { bytes: [0; CONTROL_LEN], used: 0 };
 
     /// Appends one item. A buffer without room for it stays as it was (callers push a fixed, small set).
     pub(crate) fn push(&mut self, level: i32, kind: i32, data: &[u8]) {
         let len = HEADER + data.len();
-        let Some(item) = self
-            .bytes
-            .get_mut(self.used..self.used + len.next_multiple_of(ALIGN))
-        else {
+        let Some(item) = self.bytes.get_mut(self.used..self.used + len.next_multiple_of(ALIGN)) else {
             debug_assert!(false, "CONTROL_LEN covers every combination we send");
             return;
         };
@@ -43,9 +37,7 @@ impl ControlBuffer {
 
     /// The items the kernel wrote: `(level, type, data)`.
     pub(crate) fn items(&self) -> Items<'_> {
-        Items {
-            rest: self.bytes.get(..self.used).unwrap_or(&self.bytes),
-        }
+        Items { rest: self.bytes.get(..self.used).unwrap_or(&self.bytes) }
     }
 }
 

@@ -27,9 +27,7 @@ pub(crate) fn epoll_control(
 ) -> io::Result<()> {
     let mut event = libc::epoll_event { events, u64: token };
     // SAFETY: the event outlives the call; both descriptors are open for its duration.
-    check(unsafe {
-        libc::epoll_ctl(epoll.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event)
-    })?;
+    check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) })?;
     Ok(())
 }
 
@@ -43,12 +41,7 @@ pub(crate) fn epoll_wait(
     let mut events = [libc::epoll_event { events: 0, u64: 0 }; MAX_EVENTS];
     // SAFETY: the kernel writes at most MAX_EVENTS entries into the array, which outlives the call.
     let count = check(unsafe {
-        libc::epoll_wait(
-            epoll.as_raw_fd(),
-            events.as_mut_ptr(),
-            MAX_EVENTS as libc::c_int,
-            timeout_ms,
-        )
+        libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), MAX_EVENTS as libc::c_int, timeout_ms)
     })?;
     for event in events.iter().take(count as usize) {
         ready(event.u64, event.events);

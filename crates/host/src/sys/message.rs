@@ -50,9 +50,7 @@ impl ReceiveArena {
 
     pub(crate) fn slot_mut(&mut self, index: usize) -> &mut [u8] {
         let start = index * self.slot_len;
-        self.data
-            .get_mut(start..start + self.slot_len)
-            .unwrap_or_default()
+        self.data.get_mut(start..start + self.slot_len).unwrap_or_default()
     }
 
     pub(crate) fn slots_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
@@ -60,11 +58,7 @@ impl ReceiveArena {
     }
 
     /// Receives up to one message per slot without blocking and reports each through `arrived(slot, arrival)`.
-    pub(crate) fn receive(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        mut arrived: impl FnMut(usize, Arrival),
-    ) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, fd: BorrowedFd<'_>, mut arrived: impl FnMut(usize, Arrival)) -> io::Result<usize> {
         // SAFETY: all-zero iovec and mmsghdr are valid values (null pointers, zero lengths).
         let mut vectors: [libc::iovec; MAX_MESSAGES] = unsafe { zeroed() };
         // SAFETY: as above.
@@ -84,16 +78,10 @@ impl ReceiveArena {
         // SAFETY: each of the first `slots` headers points at a name, one iovec and a control buffer that belong to `self` or to
         // this frame, are not otherwise borrowed, have the lengths given, and outlive the call.
         let count = check(unsafe {
-            libc::recvmmsg(
-                fd.as_raw_fd(),
-                headers.as_mut_ptr(),
-                slots as libc::c_uint,
-                libc::MSG_DONTWAIT,
-                null_mut(),
-            )
+            libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), slots as libc::c_uint, libc::MSG_DONTWAIT, null_mut())
         })? as usize;
         for (i, header) in headers.iter().enumerate().take(count) {
-            self.controls[i].used = header.msg_hdr.msg_controllen as usize;
+            self.controls[i].used = control_len(&header.msg_hdr);
             let mut arrival = Arrival {
                 remote: decode_address(&self.names[i]),
                 len: (header.msg_len as usize).min(self.slot_len),
@@ -185,10 +173,7 @@ fn is_link_local(address: Ipv6Addr) -> bool {
 
 /// Sends the messages in order, at most [`MAX_MESSAGES`], without blocking. Returns how many went; the error is that of the first
 /// message, an error of a later one shows when that one is tried first.
-pub(crate) fn send<'a>(
-    fd: BorrowedFd<'_>,
-    messages: impl Iterator<Item = Departure<'a>>,
-) -> io::Result<usize> {
+pub(crate) fn send<'a>(fd: BorrowedFd<'_>, messages: impl Iterator<Item = Departure<'a>>) -> io::Result<usize> {
     // SAFETY: all-zero iovec, sockaddr_storage and mmsghdr are valid values (null pointers, zero lengths).
     let mut vectors: [libc::iovec; MAX_MESSAGES] = unsafe { zeroed() };
     // SAFETY: as above.
@@ -244,17 +229,11 @@ pub(crate) struct QueuedError {
 }
 
 /// Takes one entry from the error queue; the failed datagram's first bytes go to `payload`. `None` when the queue is empty.
-pub(crate) fn take_error(
-    fd: BorrowedFd<'_>,
-    payload: &mut [u8],
-) -> io::Result<Option<QueuedError>> {
+pub(crate) fn take_error(fd: BorrowedFd<'_>, payload: &mut [u8]) -> io::Result<Option<QueuedError>> {
     let mut control = ControlBuffer::EMPTY;
     // SAFETY: an all-zero sockaddr_storage and msghdr are valid values.
     let mut name: libc::sockaddr_storage = unsafe { zeroed() };
-    let mut vector = libc::iovec {
-        iov_base: payload.as_mut_ptr().cast(),
-        iov_len: payload.len(),
-    };
+    let mut vector = libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: payload.len() };
     // SAFETY: as above.
     let mut header: libc::msghdr = unsafe { zeroed() };
     header.msg_name = (&raw mut name).cast();
@@ -273,7 +252,7 @@ pub(crate) fn take_error(
             _ => Err(error),
         };
     }
-    control.used = header.msg_controllen as usize;
+    control.used = control_len(&header);
     let mut queued = QueuedError {
         remote: decode_address(&name),
         errno: 0,
@@ -301,4 +280,10 @@ pub(crate) fn take_error(
         queued.offender = data.get(16..).and_then(decode_ip);
     }
     Ok(Some(queued))
+}
+
+/// How much ancillary data the kernel wrote (the field's type differs between C libraries).
+#[allow(clippy::unnecessary_cast)]
+fn control_len(header: &libc::msghdr) -> usize {
+    header.msg_controllen as usize
 }

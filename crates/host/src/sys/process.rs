@@ -8,10 +8,7 @@ use super::socket::check;
 
 /// No core file, and no attaching by other processes of the same user (`PR_SET_DUMPABLE`, `RLIMIT_CORE`).
 pub(crate) fn refuse_core_dumps() -> io::Result<()> {
-    let limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: setrlimit reads one rlimit, which outlives the call.
     check(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) })?;
     let not_dumpable: libc::c_ulong = 0;

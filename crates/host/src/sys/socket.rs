@@ -8,19 +8,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// `Err(last errno)` for a negative return.
 pub(super) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// A non-blocking, close-on-exec socket.
-pub(crate) fn open(
-    domain: libc::c_int,
-    kind: libc::c_int,
-    protocol: libc::c_int,
-) -> io::Result<OwnedFd> {
+pub(crate) fn open(domain: libc::c_int, kind: libc::c_int, protocol: libc::c_int) -> io::Result<OwnedFd> {
     let kind = kind | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers are passed.
     let fd = check(unsafe { libc::socket(domain, kind, protocol) })?;
@@ -37,35 +29,17 @@ pub(crate) fn set_option(
 ) -> io::Result<()> {
     let len = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the pointer and length describe `value`, which outlives the call.
-    check(unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            level,
-            name,
-            (&raw const value).cast::<libc::c_void>(),
-            len,
-        )
-    })?;
+    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast::<libc::c_void>(), len) })?;
     Ok(())
 }
 
 /// Reads an integer option.
-pub(crate) fn option(
-    fd: BorrowedFd<'_>,
-    level: libc::c_int,
-    name: libc::c_int,
-) -> io::Result<libc::c_int> {
+pub(crate) fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {
     let mut value: libc::c_int = 0;
     let mut len = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the pointers describe `value` and its length, and both outlive the call.
     check(unsafe {
-        libc::getsockopt(
-            fd.as_raw_fd(),
-            level,
-            name,
-            (&raw mut value).cast::<libc::c_void>(),
-            &raw mut len,
-        )
+        libc::getsockopt(fd.as_raw_fd(), level, name, (&raw mut value).cast::<libc::c_void>(), &raw mut len)
     })?;
     Ok(value)
 }
@@ -74,13 +48,7 @@ pub(crate) fn option(
 pub(crate) fn bind(fd: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
     let (storage, len) = encode_address(address);
     // SAFETY: `storage` holds an address of `len` bytes and outlives the call.
-    check(unsafe {
-        libc::bind(
-            fd.as_raw_fd(),
-            (&raw const storage).cast::<libc::sockaddr>(),
-            len,
-        )
-    })?;
+    check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const storage).cast::<libc::sockaddr>(), len) })?;
     Ok(())
 }
 
@@ -90,13 +58,7 @@ pub(crate) fn local_address(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     let mut storage: libc::sockaddr_storage = unsafe { zeroed() };
     let mut len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     // SAFETY: the pointers describe `storage` and its length, and both outlive the call.
-    check(unsafe {
-        libc::getsockname(
-            fd.as_raw_fd(),
-            (&raw mut storage).cast::<libc::sockaddr>(),
-            &raw mut len,
-        )
-    })?;
+    check(unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut storage).cast::<libc::sockaddr>(), &raw mut len) })?;
     decode_address(&storage).ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
@@ -110,9 +72,7 @@ pub(crate) fn encode_address(address: SocketAddr) -> (libc::sockaddr_storage, li
             let value = libc::sockaddr_in {
                 sin_family: libc::AF_INET as libc::sa_family_t,
                 sin_port: v4.port().to_be(),
-                sin_addr: libc::in_addr {
-                    s_addr: u32::from_ne_bytes(v4.ip().octets()),
-                },
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
                 sin_zero: [0; 8],
             };
             // SAFETY: sockaddr_storage is larger than and aligned for every socket address.
@@ -125,9 +85,7 @@ pub(crate) fn encode_address(address: SocketAddr) -> (libc::sockaddr_storage, li
                 sin6_family: libc::AF_INET6 as libc::sa_family_t,
                 sin6_port: v6.port().to_be(),
                 sin6_flowinfo: v6.flowinfo(),
-                sin6_addr: libc::in6_addr {
-                    s6_addr: v6.ip().octets(),
-                },
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
                 sin6_scope_id: v6.scope_id(),
             };
             // SAFETY: sockaddr_storage is larger than and aligned for every socket address.
@@ -180,12 +138,7 @@ mod tests {
 
     #[test]
     fn addresses_survive_the_kernel_form() {
-        for text in [
-            "192.0.2.7:500",
-            "0.0.0.0:0",
-            "[2001:db8::1]:4500",
-            "[fe80::1%3]:65535",
-        ] {
+        for text in ["192.0.2.7:500", "0.0.0.0:0", "[2001:db8::1]:4500", "[fe80::1%3]:65535"] {
             let address: SocketAddr = text.parse().unwrap();
             let (storage, _) = encode_address(address);
             assert_eq!(decode_address(&storage), Some(address));

@@ -20,12 +20,7 @@ pub(crate) fn attach(file: &File, name: &str, flags: libc::c_int) -> io::Result<
     request.ifr_ifru.ifru_flags = flags as libc::c_short;
     // SAFETY: TUNSETIFF reads and writes one ifreq, which outlives the call.
     check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })?;
-    let bytes: Vec<u8> = request
-        .ifr_name
-        .iter()
-        .map(|&c| c as u8)
-        .take_while(|&byte| byte != 0)
-        .collect();
+    let bytes: Vec<u8> = request.ifr_name.iter().map(|&c| c as u8).take_while(|&byte| byte != 0).collect();
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
