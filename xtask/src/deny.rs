@@ -14,14 +14,7 @@ const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 /// Runs the task.
 pub fn main() -> Fallible<()> {
     if succeeds(&mut cargo(&["deny", "--version"])) {
-        run(&mut cargo(&[
-            "deny",
-            "--offline",
-            "check",
-            "licenses",
-            "bans",
-            "sources",
-        ]))?;
+        run(&mut cargo(&["deny", "--offline", "check", "licenses", "bans", "sources"]))?;
         return advisories();
     }
     println!(
@@ -42,11 +35,7 @@ pub fn main() -> Fallible<()> {
         println!("deny: {problem}");
     }
     println!("deny: {checked} packages, {} problems", problems.len());
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("{} dependency problems", problems.len()))
-    }
+    if problems.is_empty() { Ok(()) } else { Err(format!("{} dependency problems", problems.len())) }
 }
 
 /// Advisories, when their database is on this machine (the check may not need the network).
@@ -70,8 +59,7 @@ struct Policy {
 }
 
 fn read(path: &str) -> Fallible<Policy> {
-    let text = std::fs::read_to_string(root().join(path))
-        .map_err(|error| format!("cannot read {path}: {error}"))?;
+    let text = std::fs::read_to_string(root().join(path)).map_err(|error| format!("cannot read {path}: {error}"))?;
     parse(&text).map_err(|error| format!("{path}: {error}"))
 }
 
@@ -80,20 +68,13 @@ fn parse(text: &str) -> Fallible<Policy> {
     let list = |section: &str, key: &str| -> Fallible<Vec<toml::Value>> {
         let value = table.get(section).and_then(|section| section.get(key));
         let array = value.and_then(toml::Value::as_array);
-        array
-            .cloned()
-            .ok_or_else(|| format!("no list {section}.{key}"))
+        array.cloned().ok_or_else(|| format!("no list {section}.{key}"))
     };
-    let licences = list("licenses", "allow")?
-        .iter()
-        .filter_map(|entry| entry.as_str().map(str::to_owned))
-        .collect();
+    let licences = list("licenses", "allow")?.iter().filter_map(|entry| entry.as_str().map(str::to_owned)).collect();
     let (mut banned, mut single) = (Vec::new(), Vec::new());
     for entry in list("bans", "deny")? {
         let name = entry.get("crate").and_then(toml::Value::as_str);
-        let name = name
-            .ok_or("an entry of bans.deny has no `crate`")?
-            .to_owned();
+        let name = name.ok_or("an entry of bans.deny has no `crate`")?.to_owned();
         let once = entry.get("deny-multiple-versions");
         if once.and_then(toml::Value::as_bool) == Some(true) {
             single.push(name);
@@ -101,11 +82,7 @@ fn parse(text: &str) -> Fallible<Policy> {
             banned.push(name);
         }
     }
-    Ok(Policy {
-        licences,
-        banned,
-        single,
-    })
+    Ok(Policy { licences, banned, single })
 }
 
 /// A package of the dependency graph.
@@ -120,15 +97,9 @@ fn packages(manifest: &str) -> Fallible<Vec<Package>> {
     if !root().join(manifest).exists() {
         return Ok(Vec::new());
     }
-    let text = capture(&mut cargo(&[
-        "metadata",
-        "--format-version",
-        "1",
-        "--manifest-path",
-        manifest,
-    ]))?;
-    let metadata: Value = serde_json::from_str(&text)
-        .map_err(|error| format!("cargo metadata is not JSON: {error}"))?;
+    let text = capture(&mut cargo(&["metadata", "--format-version", "1", "--manifest-path", manifest]))?;
+    let metadata: Value =
+        serde_json::from_str(&text).map_err(|error| format!("cargo metadata is not JSON: {error}"))?;
     let field = |package: &Value, key: &str| package[key].as_str().map(str::to_owned);
     let list = metadata["packages"].as_array().cloned().unwrap_or_default();
     Ok(list
@@ -147,17 +118,12 @@ fn judge(policy: &Policy, packages: &[Package]) -> Vec<String> {
     let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for package in packages {
         let who = format!("{} {}", package.name, package.version);
-        versions
-            .entry(&package.name)
-            .or_default()
-            .push(&package.version);
+        versions.entry(&package.name).or_default().push(&package.version);
         match &package.licence {
             None => problems.push(format!("{who} names no licence")),
             Some(expression) => match licence::allowed(expression, &policy.licences) {
                 Ok(true) => {}
-                Ok(false) => {
-                    problems.push(format!("{who}: `{expression}` is not in licenses.allow"))
-                }
+                Ok(false) => problems.push(format!("{who}: `{expression}` is not in licenses.allow")),
                 Err(why) => problems.push(format!("{who}: cannot read `{expression}`: {why}")),
             },
         }
@@ -165,21 +131,14 @@ fn judge(policy: &Policy, packages: &[Package]) -> Vec<String> {
             problems.push(format!("{who} is banned (deny.toml says why)"));
         }
         // A path dependency has no source: those are ours.
-        if package
-            .source
-            .as_deref()
-            .is_some_and(|source| source != CRATES_IO)
-        {
+        if package.source.as_deref().is_some_and(|source| source != CRATES_IO) {
             let source = package.source.as_deref().unwrap_or_default();
             problems.push(format!("{who} comes from {source}, not from crates.io"));
         }
     }
     for name in &policy.single {
         if let Some(found) = versions.get(name.as_str()).filter(|found| found.len() > 1) {
-            problems.push(format!(
-                "{name} is there more than once: {}",
-                found.join(", ")
-            ));
+            problems.push(format!("{name} is there more than once: {}", found.join(", ")));
         }
     }
     problems
@@ -214,35 +173,19 @@ deny = [
         let cases = [
             (vec![package("a", "1", "MIT", Some(CRATES_IO))], ""),
             (vec![package("a", "1", "MIT OR GPL-3.0-only", None)], ""),
-            (
-                vec![package("a", "1", "GPL-3.0-only", None)],
-                "not in licenses.allow",
-            ),
+            (vec![package("a", "1", "GPL-3.0-only", None)], "not in licenses.allow"),
             (vec![package("a", "1", "", None)], "no licence"),
             (vec![package("ring", "1", "MIT", None)], "banned"),
+            (vec![package("a", "1", "MIT", Some("git+https://example.org"))], "not from crates.io"),
             (
-                vec![package("a", "1", "MIT", Some("git+https://example.org"))],
-                "not from crates.io",
-            ),
-            (
-                vec![
-                    package("aws-lc-sys", "1", "MIT", None),
-                    package("aws-lc-sys", "2", "MIT", None),
-                ],
+                vec![package("aws-lc-sys", "1", "MIT", None), package("aws-lc-sys", "2", "MIT", None)],
                 "more than once: 1, 2",
             ),
         ];
         for (packages, expected) in cases {
             let problems = judge(&policy, &packages);
-            assert_eq!(
-                problems.len(),
-                usize::from(!expected.is_empty()),
-                "{problems:?}"
-            );
-            assert!(
-                problems.iter().all(|problem| problem.contains(expected)),
-                "{problems:?}"
-            );
+            assert_eq!(problems.len(), usize::from(!expected.is_empty()), "{problems:?}");
+            assert!(problems.iter().all(|problem| problem.contains(expected)), "{problems:?}");
         }
     }
 

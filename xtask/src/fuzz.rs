@@ -89,11 +89,7 @@ pub fn main(arguments: &FuzzArguments) -> Fallible<()> {
         return chosen.iter().try_for_each(|target| keep(target));
     }
     let outcome = fuzz(&chosen, arguments.seconds, arguments.jobs)?;
-    if outcome.failed.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("failed: {}", outcome.failed.join(", ")))
-    }
+    if outcome.failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", outcome.failed.join(", "))) }
 }
 
 /// Copies into the committed corpus the fewest of our finds that reach every edge it does not (edges, not how often:
@@ -102,22 +98,15 @@ fn keep(target: &str) -> Fallible<()> {
     let seeds = root().join("fuzz/corpus").join(target);
     let found = root().join("fuzz/target/corpus").join(target);
     for folder in [&seeds, &found] {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        std::fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     }
     let mut command = Command::new(binary(target));
-    command
-        .current_dir(root())
-        .args(["-set_cover_merge=1", "-use_counters=0"]);
+    command.current_dir(root()).args(["-set_cover_merge=1", "-use_counters=0"]);
     command.arg(format!("-max_len={KEPT_LEN}"));
     let (_, status) = logged(command.arg(&seeds).arg(&found), target)?;
     let kept = std::fs::read_dir(&seeds).map_or(0, Iterator::count);
     println!("fuzz {target}: {kept} seeds in fuzz/corpus/{target}");
-    if status {
-        Ok(())
-    } else {
-        Err(format!("merging the corpus of {target} failed"))
-    }
+    if status { Ok(()) } else { Err(format!("merging the corpus of {target} failed")) }
 }
 
 /// Every target for `seconds`, two at a time.
@@ -127,23 +116,15 @@ pub fn smoke(seconds: u32) -> Fallible<Outcome> {
 
 fn choose(all: &[String], named: &[String]) -> Fallible<Vec<String>> {
     if let Some(unknown) = named.iter().find(|name| !all.contains(name)) {
-        return Err(format!(
-            "no fuzz target `{unknown}`; there are: {}",
-            all.join(", ")
-        ));
+        return Err(format!("no fuzz target `{unknown}`; there are: {}", all.join(", ")));
     }
-    Ok(if named.is_empty() {
-        all.to_vec()
-    } else {
-        named.to_vec()
-    })
+    Ok(if named.is_empty() { all.to_vec() } else { named.to_vec() })
 }
 
 /// The targets are the programs of the fuzz crate: one file, one target.
 fn targets() -> Fallible<Vec<String>> {
     let folder = root().join("fuzz/src/bin");
-    let entries = std::fs::read_dir(&folder)
-        .map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
+    let entries = std::fs::read_dir(&folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))
@@ -170,38 +151,26 @@ fn build(targets: &[String]) -> Fallible<()> {
         command.args(["--bin", target]);
     }
     // The caller's flags would either be lost or break the pass: ours are the whole set.
-    command
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env("RUSTFLAGS", RUSTFLAGS);
+    command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", RUSTFLAGS);
     run(&mut command)
 }
 
 fn binary(target: &str) -> PathBuf {
-    root()
-        .join("fuzz/target")
-        .join(PLATFORM)
-        .join("release")
-        .join(target)
+    root().join("fuzz/target").join(PLATFORM).join("release").join(target)
 }
 
 fn fuzz(targets: &[String], seconds: u32, jobs: usize) -> Fallible<Outcome> {
     build(targets)?;
     let limits = max_lens()?;
     let jobs = jobs.clamp(1, targets.len().max(1));
-    println!(
-        "fuzz: {} targets, {seconds} s each, {jobs} at a time",
-        targets.len()
-    );
+    println!("fuzz: {} targets, {seconds} s each, {jobs} at a time", targets.len());
     let waiting: Mutex<VecDeque<&String>> = Mutex::new(targets.iter().collect());
     let reports: Mutex<Vec<Report>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some(target) = lock(&waiting).pop_front() {
-                    let max_len = limits
-                        .iter()
-                        .find(|(name, _)| name == target)
-                        .map_or(MAX_LEN, |(_, len)| *len);
+                    let max_len = limits.iter().find(|(name, _)| name == target).map_or(MAX_LEN, |(_, len)| *len);
                     let report = one(target, seconds, max_len);
                     println!("{report}");
                     lock(&reports).push(report);
@@ -210,16 +179,10 @@ fn fuzz(targets: &[String], seconds: u32, jobs: usize) -> Fallible<Outcome> {
         }
     });
     let reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut failed: Vec<String> = reports
-        .iter()
-        .filter(|report| report.problem.is_some())
-        .map(|report| report.target.clone())
-        .collect();
+    let mut failed: Vec<String> =
+        reports.iter().filter(|report| report.problem.is_some()).map(|report| report.target.clone()).collect();
     failed.sort();
-    Ok(Outcome {
-        passed: reports.len() - failed.len(),
-        failed,
-    })
+    Ok(Outcome { passed: reports.len() - failed.len(), failed })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -229,20 +192,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// `[package.metadata.max_len]` of the fuzz crate: target to bytes.
 fn max_lens() -> Fallible<Vec<(String, i64)>> {
     let path = root().join("fuzz/Cargo.toml");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let manifest: toml::Table = text
-        .parse()
-        .map_err(|error| format!("fuzz/Cargo.toml: {error}"))?;
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let manifest: toml::Table = text.parse().map_err(|error| format!("fuzz/Cargo.toml: {error}"))?;
     let table = manifest
         .get("package")
         .and_then(|package| package.get("metadata"))
         .and_then(|metadata| metadata.get("max_len"))
         .and_then(toml::Value::as_table);
     let entries = table.into_iter().flatten();
-    Ok(entries
-        .filter_map(|(name, value)| Some((name.clone(), value.as_integer()?)))
-        .collect())
+    Ok(entries.filter_map(|(name, value)| Some((name.clone(), value.as_integer()?))).collect())
 }
 
 /// Runs one target to its end and reads its log.
@@ -251,9 +209,7 @@ fn one(target: &str, seconds: u32, max_len: i64) -> Report {
         Ok(ended) => ended,
         Err(why) => return Report::broken(target, why),
     };
-    let text = std::fs::read(&log)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default();
+    let text = std::fs::read(&log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     read_log(target, &text, status, &log)
 }
 
@@ -261,8 +217,7 @@ fn start(target: &str, seconds: u32, max_len: i64) -> Fallible<(PathBuf, bool)> 
     let found = root().join("fuzz/target/corpus").join(target);
     let artifacts = root().join("fuzz/target/artifacts").join(target);
     for folder in [&found, &artifacts] {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
+        std::fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
     }
     let mut command = Command::new(binary(target));
     command

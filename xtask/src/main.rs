@@ -1,5 +1,6 @@
 //! Developer tasks: `cargo xtask test`, `tidy`, `deny`, `fuzz`, `lab`, `bench`.
 
+mod bench;
 mod deny;
 mod fuzz;
 mod lab;
@@ -27,6 +28,8 @@ enum Task {
     Deny,
     /// Build the fuzz targets on stable and run them
     Fuzz(fuzz::FuzzArguments),
+    /// Measure throughput and CPU per Gbit: raw, ours, strongSwan
+    Bench(bench::BenchArguments),
     /// Run labs against real peers in network namespaces
     Lab(lab::LabArguments),
 }
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::main(),
         Task::Deny => deny::main(),
         Task::Fuzz(arguments) => fuzz::main(&arguments),
+        Task::Bench(arguments) => bench::main(&arguments),
         Task::Lab(arguments) => lab::main(&arguments),
     };
     match outcome {

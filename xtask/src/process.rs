@@ -17,9 +17,7 @@ pub fn root() -> PathBuf {
         return compiled;
     }
     let here = std::env::current_dir().unwrap_or_default();
-    let found = here
-        .ancestors()
-        .find(|folder| folder.join("xtask").is_dir());
+    let found = here.ancestors().find(|folder| folder.join("xtask").is_dir());
     found.map_or(here.clone(), Path::to_path_buf)
 }
 
@@ -49,24 +47,16 @@ pub fn words(command: &Command) -> String {
 
 /// Runs to the end, output straight to the terminal.
 pub fn run(command: &mut Command) -> Fallible<()> {
-    let status = command
-        .status()
-        .map_err(|error| format!("cannot start `{}`: {error}", words(command)))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`{}` ended with {status}", words(command)))
-    }
+    let status = command.status().map_err(|error| format!("cannot start `{}`: {error}", words(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` ended with {status}", words(command))) }
 }
 
 /// Runs to the end, shows each line of standard output as it comes and hands it to `each` as well.
 /// The inner result is the exit status; the outer one says whether the program could be run at all.
 pub fn run_lines(command: &mut Command, mut each: impl FnMut(&str)) -> Fallible<Fallible<()>> {
     let shown = words(command);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot start `{shown}`: {error}"))?;
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot start `{shown}`: {error}"))?;
     if let Some(output) = child.stdout.take() {
         let mut reader = BufReader::new(output);
         let mut line = Vec::new();
@@ -78,30 +68,17 @@ pub fn run_lines(command: &mut Command, mut each: impl FnMut(&str)) -> Fallible<
             line.clear();
         }
     }
-    let status = child
-        .wait()
-        .map_err(|error| format!("lost track of `{shown}`: {error}"))?;
-    Ok(if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`{shown}` ended with {status}"))
-    })
+    let status = child.wait().map_err(|error| format!("lost track of `{shown}`: {error}"))?;
+    Ok(if status.success() { Ok(()) } else { Err(format!("`{shown}` ended with {status}")) })
 }
 
 /// Standard output of a command that must succeed.
 pub fn capture(command: &mut Command) -> Fallible<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("cannot start `{}`: {error}", words(command)))?;
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|error| format!("cannot start `{}`: {error}", words(command)))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
-        return Err(format!(
-            "`{}` ended with {}: {}",
-            words(command),
-            output.status,
-            complaint.trim()
-        ));
+        return Err(format!("`{}` ended with {}: {}", words(command), output.status, complaint.trim()));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -118,14 +95,9 @@ pub fn succeeds(command: &mut Command) -> bool {
 
 /// The workspace's build folder, wherever the configuration put it.
 pub fn target_dir() -> Fallible<PathBuf> {
-    let metadata = capture(&mut cargo(&[
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-    ]))?;
-    let parsed: serde_json::Value = serde_json::from_str(&metadata)
-        .map_err(|error| format!("cargo metadata is not JSON: {error}"))?;
+    let metadata = capture(&mut cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
+    let parsed: serde_json::Value =
+        serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata is not JSON: {error}"))?;
     parsed["target_directory"]
         .as_str()
         .map(PathBuf::from)

@@ -2,16 +2,8 @@
 
 /// Evaluates `expression` with `allow` true and everything else false. The old `A/B` form means `A OR B`.
 pub fn allowed(expression: &str, allow: &[String]) -> Result<bool, String> {
-    let spaced = expression
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
-    let mut parser = Parser {
-        words: spaced.split_whitespace().collect(),
-        at: 0,
-        allow,
-        depth: 0,
-    };
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
+    let mut parser = Parser { words: spaced.split_whitespace().collect(), at: 0, allow, depth: 0 };
     let value = parser.any_of()?;
     match parser.next() {
         None => Ok(value),
@@ -66,11 +58,7 @@ impl<'a> Parser<'a> {
             }
             let value = self.any_of()?;
             self.depth -= 1;
-            return if self.take(")") {
-                Ok(value)
-            } else {
-                Err("a parenthesis is not closed".to_owned())
-            };
+            return if self.take(")") { Ok(value) } else { Err("a parenthesis is not closed".to_owned()) };
         }
         let name = match self.next() {
             None => return Err("it ends too early".to_owned()),
@@ -93,9 +81,7 @@ mod tests {
 
     #[test]
     fn expressions_are_read_as_spdx_means_them() {
-        let allow: Vec<String> = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"]
-            .map(str::to_owned)
-            .to_vec();
+        let allow: Vec<String> = ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned).to_vec();
         let cases = [
             ("MIT", Ok(true)),
             ("GPL-2.0-only", Ok(false)),
@@ -116,11 +102,7 @@ mod tests {
             ("AND MIT", Err(())),
         ];
         for (expression, expected) in cases {
-            assert_eq!(
-                allowed(expression, &allow).map_err(|_| ()),
-                expected,
-                "{expression}"
-            );
+            assert_eq!(allowed(expression, &allow).map_err(|_| ()), expected, "{expression}");
         }
         assert!(allowed(&"(".repeat(1000), &allow).is_err());
     }

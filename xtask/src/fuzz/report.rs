@@ -19,12 +19,7 @@ pub struct Report {
 impl Report {
     /// A target that could not be run at all.
     pub fn broken(target: &str, why: String) -> Self {
-        Report {
-            target: target.to_owned(),
-            covered: None,
-            runs: None,
-            problem: Some(why),
-        }
+        Report { target: target.to_owned(), covered: None, runs: None, problem: Some(why) }
     }
 }
 
@@ -32,16 +27,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |value: Option<u64>| value.map_or("?".to_owned(), |value| value.to_string());
         let (covered, runs) = (number(self.covered), number(self.runs));
-        let verdict = if self.problem.is_some() {
-            "FAILED"
-        } else {
-            "ok"
-        };
-        write!(
-            f,
-            "fuzz {} … {verdict} (cov: {covered}, {runs} runs)",
-            self.target
-        )?;
+        let verdict = if self.problem.is_some() { "FAILED" } else { "ok" };
+        write!(f, "fuzz {} … {verdict} (cov: {covered}, {runs} runs)", self.target)?;
         match &self.problem {
             Some(problem) => write!(f, "\n{problem}"),
             None => Ok(()),
@@ -51,30 +38,16 @@ impl fmt::Display for Report {
 
 /// Reads a target's log. `success` is its exit status.
 pub fn read_log(target: &str, text: &str, success: bool, log: &Path) -> Report {
-    let covered = text
-        .lines()
-        .filter_map(|line| word_after(line, "cov:"))
-        .next_back();
-    let runs = text
-        .lines()
-        .filter_map(|line| word_after(line, "stat::number_of_executed_units:"))
-        .next_back();
+    let covered = text.lines().filter_map(|line| word_after(line, "cov:")).next_back();
+    let runs = text.lines().filter_map(|line| word_after(line, "stat::number_of_executed_units:")).next_back();
     let problem = if !success {
         Some(crash(target, text, log))
     } else if covered.is_none_or(|edges| edges == 0) {
-        Some(format!(
-            "  no coverage counters: the instrumentation did not work (log: {})",
-            log.display()
-        ))
+        Some(format!("  no coverage counters: the instrumentation did not work (log: {})", log.display()))
     } else {
         None
     };
-    Report {
-        target: target.to_owned(),
-        covered,
-        runs,
-        problem,
-    }
+    Report { target: target.to_owned(), covered, runs, problem }
 }
 
 fn word_after(line: &str, key: &str) -> Option<u64> {
@@ -91,15 +64,9 @@ fn crash(target: &str, text: &str, log: &Path) -> String {
         .chain(text.lines().filter(|line| line.starts_with("SUMMARY:")))
         .map(|line| format!("  {line}"))
         .collect();
-    let artifact = text
-        .lines()
-        .filter_map(|line| line.split_once("Test unit written to "))
-        .next_back();
+    let artifact = text.lines().filter_map(|line| line.split_once("Test unit written to ")).next_back();
     if let Some((_, path)) = artifact {
-        lines.push(format!(
-            "  reproduce: cargo xtask fuzz {target} --reproduce {}",
-            path.trim()
-        ));
+        lines.push(format!("  reproduce: cargo xtask fuzz {target} --reproduce {}", path.trim()));
     }
     lines.push(format!("  log: {}", log.display()));
     lines.join("\n")
@@ -126,11 +93,7 @@ mod tests {
         let report = read_log("a", "Done 5 runs\n", true, Path::new("a.log"));
         assert!(report.problem.unwrap().contains("no coverage counters"));
         let zero = HEALTHY.replace("cov: 12", "cov: 0");
-        assert!(
-            read_log("a", &zero, true, Path::new("a.log"))
-                .problem
-                .is_some()
-        );
+        assert!(read_log("a", &zero, true, Path::new("a.log")).problem.is_some());
     }
 
     #[test]
@@ -139,14 +102,10 @@ mod tests {
             "{HEALTHY}thread '<unnamed>' panicked at crates/ike/src/a.rs:3:5:\nindex out of bounds\n\
              SUMMARY: libFuzzer: deadly signal\nartifact_prefix='x/'; Test unit written to x/crash-12ab\n"
         );
-        let problem = read_log("ike_wire", &text, false, Path::new("a.log"))
-            .problem
-            .unwrap();
-        for part in [
-            "crates/ike/src/a.rs:3:5",
-            "index out of bounds",
-            "cargo xtask fuzz ike_wire --reproduce x/crash-12ab",
-        ] {
+        let problem = read_log("ike_wire", &text, false, Path::new("a.log")).problem.unwrap();
+        for part in
+            ["crates/ike/src/a.rs:3:5", "index out of bounds", "cargo xtask fuzz ike_wire --reproduce x/crash-12ab"]
+        {
             assert!(problem.contains(part), "{problem}");
         }
     }

@@ -16,11 +16,7 @@ pub struct Counts {
 
 impl Counts {
     /// One test that passed.
-    pub const ONE: Counts = Counts {
-        passed: 1,
-        failed: 0,
-        skipped: 0,
-    };
+    pub const ONE: Counts = Counts { passed: 1, failed: 0, skipped: 0 };
 
     /// A line of cargo's test runner (`test result: ok. 3 passed; 0 failed; 1 ignored; …`), or our own runners' last line
     /// (`3 passed, 0 failed, 1 skipped`); `None` for every other line.
@@ -31,11 +27,7 @@ impl Counts {
             return Counts::numbers(numbers.split(';'));
         }
         let parts: Vec<&str> = line.split(", ").collect();
-        if parts.len() == 3 {
-            Counts::numbers(parts.into_iter())
-        } else {
-            None
-        }
+        if parts.len() == 3 { Counts::numbers(parts.into_iter()) } else { None }
     }
 
     fn numbers<'a>(parts: impl Iterator<Item = &'a str>) -> Option<Counts> {
@@ -68,11 +60,7 @@ impl AddAssign for Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} passed, {} failed, {} skipped",
-            self.passed, self.failed, self.skipped
-        )
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
 }
 
@@ -87,10 +75,7 @@ mod tests {
                 "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.00s",
                 Some((3, 0, 1)),
             ),
-            (
-                "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out",
-                Some((3, 2, 0)),
-            ),
+            ("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out", Some((3, 2, 0))),
             ("12 passed, 1 failed, 4 skipped", Some((12, 1, 4))),
             ("test a::b ... ok", None),
             ("lab x ok, 3 passed, 4", None),
@@ -98,22 +83,14 @@ mod tests {
             ("", None),
         ];
         for (line, expected) in cases {
-            let expected = expected.map(|(passed, failed, skipped)| Counts {
-                passed,
-                failed,
-                skipped,
-            });
+            let expected = expected.map(|(passed, failed, skipped)| Counts { passed, failed, skipped });
             assert_eq!(Counts::read(line), expected, "{line}");
         }
     }
 
     #[test]
     fn our_own_last_line_can_be_read_back() {
-        let counts = Counts {
-            passed: 5,
-            failed: 6,
-            skipped: 7,
-        };
+        let counts = Counts { passed: 5, failed: 6, skipped: 7 };
         assert_eq!(Counts::read(&counts.to_string()), Some(counts));
     }
 }

@@ -14,16 +14,14 @@ use std::time::{Duration, Instant};
 
 /// What `cargo xtask test` accepts.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Stages, in order: setup fmt tidy deny clippy doc build tests simulation fuzz labs demo
+#[command(after_help = "Stages, in order: setup fmt tidy deny clippy doc build tests simulation fuzz labs demo
 
 Examples:
   cargo xtask test                    everything; as root on Debian it installs the lab peers first
   cargo xtask test --quick            everything but the fuzz targets and the labs
   cargo xtask test --only tests       one stage
   cargo xtask test --skip fuzz        all stages but one
-  cargo xtask test --ci               as CI runs it: Cargo.lock must be up to date"
-)]
+  cargo xtask test --ci               as CI runs it: Cargo.lock must be up to date")]
 pub struct TestArguments {
     /// As CI runs it: --locked everywhere
     #[arg(long)]
@@ -127,11 +125,7 @@ pub fn main(arguments: &TestArguments) -> Fallible<()> {
             Some(why) => Ended::Skipped(why),
             None => stages::perform(name, arguments, built(&rows)),
         };
-        let row = Row {
-            name,
-            ended,
-            took: started.elapsed(),
-        };
+        let row = Row { name, ended, took: started.elapsed() };
         println!("[{:>2}/{}] {}", index + 1, StageName::ALL.len(), line(&row));
         rows.push(row);
     }
@@ -139,8 +133,7 @@ pub fn main(arguments: &TestArguments) -> Fallible<()> {
 }
 
 fn left_out(arguments: &TestArguments, name: StageName) -> Option<String> {
-    let quick =
-        arguments.quick && matches!(name, StageName::Setup | StageName::Fuzz | StageName::Labs);
+    let quick = arguments.quick && matches!(name, StageName::Setup | StageName::Fuzz | StageName::Labs);
     if quick {
         Some("--quick".to_owned())
     } else if arguments.skip.contains(&name) {
@@ -152,9 +145,7 @@ fn left_out(arguments: &TestArguments, name: StageName) -> Option<String> {
 
 /// Whether the build stage, if it ran, succeeded: labs and demo of a stale binary would prove nothing.
 fn built(rows: &[Row]) -> bool {
-    !rows
-        .iter()
-        .any(|row| row.name == StageName::Build && matches!(row.ended, Ended::Failed(..)))
+    !rows.iter().any(|row| row.name == StageName::Build && matches!(row.ended, Ended::Failed(..)))
 }
 
 fn line(row: &Row) -> String {
@@ -164,19 +155,9 @@ fn line(row: &Row) -> String {
         Ended::Failed(counts, why) => ("FAILED", *counts, why.clone()),
         Ended::Skipped(why) => ("skipped", Counts::default(), why.clone()),
     };
-    let counted = if counts == Counts::default() {
-        String::new()
-    } else {
-        counts.to_string()
-    };
-    let detail = [counted, why]
-        .into_iter()
-        .filter(|text| !text.is_empty())
-        .collect::<Vec<_>>()
-        .join("; ");
-    format!("{:<11} {verdict:<8} {seconds:>7.1} s  {detail}", row.name)
-        .trim_end()
-        .to_owned()
+    let counted = if counts == Counts::default() { String::new() } else { counts.to_string() };
+    let detail = [counted, why].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+    format!("{:<11} {verdict:<8} {seconds:>7.1} s  {detail}", row.name).trim_end().to_owned()
 }
 
 fn summary(rows: &[Row]) -> Fallible<()> {
@@ -207,14 +188,8 @@ fn summary(rows: &[Row]) -> Fallible<()> {
 fn whole(ended: &Ended) -> Counts {
     match ended {
         Ended::Ran(counts) => *counts,
-        Ended::Failed(counts, _) => Counts {
-            failed: counts.failed.max(1),
-            ..*counts
-        },
-        Ended::Skipped(_) => Counts {
-            skipped: 1,
-            ..Counts::default()
-        },
+        Ended::Failed(counts, _) => Counts { failed: counts.failed.max(1), ..*counts },
+        Ended::Skipped(_) => Counts { skipped: 1, ..Counts::default() },
     }
 }
 
@@ -224,35 +199,15 @@ mod tests {
 
     #[test]
     fn no_failure_and_no_skip_is_lost_in_the_sum() {
-        let passed = Counts {
-            passed: 3,
-            failed: 0,
-            skipped: 1,
-        };
+        let passed = Counts { passed: 3, failed: 0, skipped: 1 };
         let cases = [
             (Ended::Ran(passed), (3, 0, 1)),
             (Ended::Failed(passed, "did not build".to_owned()), (3, 1, 1)),
-            (
-                Ended::Failed(
-                    Counts {
-                        failed: 2,
-                        ..passed
-                    },
-                    String::new(),
-                ),
-                (3, 2, 1),
-            ),
+            (Ended::Failed(Counts { failed: 2, ..passed }, String::new()), (3, 2, 1)),
             (Ended::Skipped("no root".to_owned()), (0, 0, 1)),
         ];
         for (ended, (passed, failed, skipped)) in cases {
-            assert_eq!(
-                whole(&ended),
-                Counts {
-                    passed,
-                    failed,
-                    skipped
-                }
-            );
+            assert_eq!(whole(&ended), Counts { passed, failed, skipped });
         }
     }
 
@@ -260,19 +215,9 @@ mod tests {
     fn a_line_says_stage_verdict_time_counts_and_reason() {
         let row = Row {
             name: StageName::Labs,
-            ended: Ended::Failed(
-                Counts {
-                    passed: 1,
-                    failed: 2,
-                    skipped: 0,
-                },
-                "see above".to_owned(),
-            ),
+            ended: Ended::Failed(Counts { passed: 1, failed: 2, skipped: 0 }, "see above".to_owned()),
             took: Duration::from_millis(1500),
         };
-        assert_eq!(
-            line(&row),
-            "labs        FAILED       1.5 s  1 passed, 2 failed, 0 skipped; see above"
-        );
+        assert_eq!(line(&row), "labs        FAILED       1.5 s  1 passed, 2 failed, 0 skipped; see above");
     }
 }

@@ -34,9 +34,7 @@ pub enum Setup {
 /// Makes the packages present where we can.
 pub fn install() -> Fallible<Setup> {
     if !Path::new("/etc/debian_version").exists() {
-        return Ok(Setup::Skipped(
-            "not Debian: install the lab peers yourself".to_owned(),
-        ));
+        return Ok(Setup::Skipped("not Debian: install the lab peers yourself".to_owned()));
     }
     let missing = missing();
     if missing.is_empty() {
@@ -44,9 +42,7 @@ pub fn install() -> Fallible<Setup> {
     }
     if !is_root() {
         let install = format!("apt-get install {}", missing.join(" "));
-        return Ok(Setup::Skipped(format!(
-            "not root: `{install}` would bring the lab peers"
-        )));
+        return Ok(Setup::Skipped(format!("not root: `{install}` would bring the lab peers")));
     }
     println!("installing {}", missing.join(" "));
     let _guard = PolicyGuard::stand();
@@ -90,15 +86,13 @@ struct PolicyGuard {
 
 impl PolicyGuard {
     fn stand() -> Self {
-        let left_behind =
-            std::fs::read_to_string(POLICY).is_ok_and(|text| text.contains(POLICY_MARK));
+        let left_behind = std::fs::read_to_string(POLICY).is_ok_and(|text| text.contains(POLICY_MARK));
         if Path::new(POLICY).exists() && !left_behind {
             return PolicyGuard { ours: false };
         }
         let text = format!("#!/bin/sh\n{POLICY_MARK}\nexit 101\n");
-        let written = std::fs::write(POLICY, text).and_then(|()| {
-            std::fs::set_permissions(POLICY, std::fs::Permissions::from_mode(0o755))
-        });
+        let written = std::fs::write(POLICY, text)
+            .and_then(|()| std::fs::set_permissions(POLICY, std::fs::Permissions::from_mode(0o755)));
         if let Err(error) = written {
             println!("cannot write {POLICY} ({error}): a package may start its service");
         }

@@ -17,20 +17,10 @@ pub fn perform(name: StageName, arguments: &TestArguments, built: bool) -> Ended
         StageName::Deny => check(deny::main()),
         StageName::Clippy => check(clippy(arguments)),
         StageName::Doc => check(doc(arguments)),
-        StageName::Build => check(run(&mut workspace(
-            arguments,
-            &["build", "--release", "--workspace", "--bins"],
-        ))),
+        StageName::Build => check(run(&mut workspace(arguments, &["build", "--release", "--workspace", "--bins"]))),
         StageName::Tests => counted(&mut workspace(
             arguments,
-            &[
-                "test",
-                "--release",
-                "--workspace",
-                "--exclude",
-                "scenarios",
-                "--no-fail-fast",
-            ],
+            &["test", "--release", "--workspace", "--exclude", "scenarios", "--no-fail-fast"],
         )),
         StageName::Simulation => simulation(arguments),
         StageName::Fuzz => fuzz_smoke(arguments),
@@ -56,9 +46,7 @@ fn counted(command: &mut Command) -> Ended {
         }
     });
     match status.and_then(|ended| ended) {
-        Ok(()) if counts.failed > 0 => {
-            Ended::Failed(counts, "the runner hid its failures".to_owned())
-        }
+        Ok(()) if counts.failed > 0 => Ended::Failed(counts, "the runner hid its failures".to_owned()),
         Ok(()) if counts == Counts::default() => Ended::Ran(Counts::ONE),
         Ok(()) => Ended::Ran(counts),
         Err(why) => Ended::Failed(counts, why),
@@ -90,63 +78,30 @@ fn setup(arguments: &TestArguments) -> Ended {
 
 fn fmt() -> Fallible<()> {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
-    run(&mut cargo(&[
-        "fmt",
-        "--manifest-path",
-        "fuzz/Cargo.toml",
-        "--check",
-    ]))
+    run(&mut cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
 }
 
 fn clippy(arguments: &TestArguments) -> Fallible<()> {
-    let mut command = workspace(
-        arguments,
-        &["clippy", "--release", "--workspace", "--all-targets"],
-    );
+    let mut command = workspace(arguments, &["clippy", "--release", "--workspace", "--all-targets"]);
     run(command.args(["--", "-D", "warnings"]))
 }
 
 fn doc(arguments: &TestArguments) -> Fallible<()> {
-    let mut command = workspace(
-        arguments,
-        &[
-            "doc",
-            "--release",
-            "--workspace",
-            "--no-deps",
-            "--document-private-items",
-        ],
-    );
+    let mut command =
+        workspace(arguments, &["doc", "--release", "--workspace", "--no-deps", "--document-private-items"]);
     run(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// The tests of `scenarios`, showing what they print (seeds, exchanges), then every simulation program it has.
 fn simulation(arguments: &TestArguments) -> Ended {
-    let tests = workspace(
-        arguments,
-        &[
-            "test",
-            "--release",
-            "--package",
-            "scenarios",
-            "--no-fail-fast",
-        ],
-    );
+    let tests = workspace(arguments, &["test", "--release", "--package", "scenarios", "--no-fail-fast"]);
     let mut commands = vec![tests];
     match scenario_programs() {
-        Ok(programs) => commands.extend(programs.iter().map(|program| {
-            workspace(
-                arguments,
-                &[
-                    "run",
-                    "--release",
-                    "--package",
-                    "scenarios",
-                    "--bin",
-                    program,
-                ],
-            )
-        })),
+        Ok(programs) => commands.extend(
+            programs
+                .iter()
+                .map(|program| workspace(arguments, &["run", "--release", "--package", "scenarios", "--bin", program])),
+        ),
         Err(why) => return Ended::Failed(Counts::default(), why),
     }
     let mut total = Counts::default();
@@ -164,27 +119,16 @@ fn simulation(arguments: &TestArguments) -> Ended {
             Ended::Skipped(why) => problems.push(why),
         }
     }
-    if problems.is_empty() {
-        Ended::Ran(total)
-    } else {
-        Ended::Failed(total, problems.join("; "))
-    }
+    if problems.is_empty() { Ended::Ran(total) } else { Ended::Failed(total, problems.join("; ")) }
 }
 
 fn scenario_programs() -> Fallible<Vec<String>> {
-    let text = capture(&mut cargo(&[
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-    ]))?;
-    let metadata: Value = serde_json::from_str(&text)
-        .map_err(|error| format!("cargo metadata is not JSON: {error}"))?;
+    let text = capture(&mut cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: Value =
+        serde_json::from_str(&text).map_err(|error| format!("cargo metadata is not JSON: {error}"))?;
     let none = Vec::new();
     let packages = metadata["packages"].as_array().unwrap_or(&none);
-    let scenarios = packages
-        .iter()
-        .find(|package| package["name"] == "scenarios");
+    let scenarios = packages.iter().find(|package| package["name"] == "scenarios");
     let targets = scenarios.and_then(|package| package["targets"].as_array());
     Ok(targets
         .unwrap_or(&none)
@@ -196,17 +140,11 @@ fn scenario_programs() -> Fallible<Vec<String>> {
 
 fn fuzz_smoke(arguments: &TestArguments) -> Ended {
     if !packages::has_program("g++") {
-        return Ended::Skipped(
-            "no g++: libFuzzer's runtime is C++ (apt-get install g++)".to_owned(),
-        );
+        return Ended::Skipped("no g++: libFuzzer's runtime is C++ (apt-get install g++)".to_owned());
     }
     match fuzz::smoke(arguments.fuzz_seconds) {
         Ok(outcome) => {
-            let counts = Counts {
-                passed: outcome.passed,
-                failed: outcome.failed.len(),
-                skipped: 0,
-            };
+            let counts = Counts { passed: outcome.passed, failed: outcome.failed.len(), skipped: 0 };
             if outcome.failed.is_empty() {
                 Ended::Ran(counts)
             } else {
@@ -235,9 +173,7 @@ fn last_line_counts(command: &mut Command) -> Ended {
     });
     let counts = counts.unwrap_or_default();
     match status.and_then(|ended| ended) {
-        Ok(()) if counts == Counts::default() => {
-            Ended::Failed(counts, "it printed no result".to_owned())
-        }
+        Ok(()) if counts == Counts::default() => Ended::Failed(counts, "it printed no result".to_owned()),
         Ok(()) if counts.failed == 0 => Ended::Ran(counts),
         Ok(()) => Ended::Failed(counts, "the runner hid its failures".to_owned()),
         Err(why) => Ended::Failed(counts, why),
@@ -254,14 +190,11 @@ fn demo(built: bool) -> Ended {
         Err(why) => return Ended::Failed(Counts::default(), why),
     };
     let mut last = String::new();
-    let status = run_lines(
-        &mut command(&binary.to_string_lossy(), &["demo", "--json"]),
-        |line| {
-            if !line.trim().is_empty() {
-                last = line.to_owned();
-            }
-        },
-    );
+    let status = run_lines(&mut command(&binary.to_string_lossy(), &["demo", "--json"]), |line| {
+        if !line.trim().is_empty() {
+            last = line.to_owned();
+        }
+    });
     let outcome = status.and_then(|ended| ended).and_then(|()| said_ok(&last));
     match outcome {
         Ok(()) => Ended::Ran(Counts::ONE),
@@ -272,13 +205,8 @@ fn demo(built: bool) -> Ended {
 }
 
 fn said_ok(last: &str) -> Fallible<()> {
-    let value: Value = serde_json::from_str(last)
-        .map_err(|_| format!("the demo's last line is not JSON: {last}"))?;
-    if value["ok"] == Value::Bool(true) {
-        Ok(())
-    } else {
-        Err(format!("the demo's last line does not say ok: {last}"))
-    }
+    let value: Value = serde_json::from_str(last).map_err(|_| format!("the demo's last line is not JSON: {last}"))?;
+    if value["ok"] == Value::Bool(true) { Ok(()) } else { Err(format!("the demo's last line does not say ok: {last}")) }
 }
 
 #[cfg(test)]
@@ -301,14 +229,9 @@ mod tests {
 
     #[test]
     fn a_lab_runner_is_believed_by_its_last_sum_only() {
-        let ended = last_line_counts(&mut shell(
-            "echo '9 passed, 9 failed, 9 skipped'; echo '3 passed, 0 failed, 1 skipped'",
-        ));
-        let expected = Counts {
-            passed: 3,
-            failed: 0,
-            skipped: 1,
-        };
+        let ended =
+            last_line_counts(&mut shell("echo '9 passed, 9 failed, 9 skipped'; echo '3 passed, 0 failed, 1 skipped'"));
+        let expected = Counts { passed: 3, failed: 0, skipped: 1 };
         assert!(matches!(ended, Ended::Ran(counts) if counts == expected));
         let silent = last_line_counts(&mut shell("true"));
         assert!(matches!(silent, Ended::Failed(..)));

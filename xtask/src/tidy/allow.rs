@@ -59,31 +59,17 @@ impl AllowList {
             let allowed = self.0.get(&size.key).map(|(_, number)| *number);
             let bound = allowed.unwrap_or(size.limit).max(size.limit);
             if size.lines > bound {
-                let what = format!(
-                    "{} lines, at most {bound}: split it by idea ({})",
-                    size.lines, size.key
-                );
+                let what = format!("{} lines, at most {bound}: split it by idea ({})", size.lines, size.key);
                 findings.push(Finding::new(&size.path, size.line, what));
             }
         }
         for (key, (line, number)) in &self.0 {
-            let limit = sizes
-                .iter()
-                .find(|size| size.key == *key)
-                .map_or(0, |size| size.limit);
+            let limit = sizes.iter().find(|size| size.key == *key).map_or(0, |size| size.limit);
             let measured = largest.get(key.as_str()).copied().unwrap_or(0);
             if measured <= limit {
-                findings.push(Finding::new(
-                    list,
-                    *line,
-                    format!("`{key}` needs no entry any more: remove it"),
-                ));
+                findings.push(Finding::new(list, *line, format!("`{key}` needs no entry any more: remove it")));
             } else if measured < *number {
-                findings.push(Finding::new(
-                    list,
-                    *line,
-                    format!("`{key}` shrank: lower {number} to {measured}"),
-                ));
+                findings.push(Finding::new(list, *line, format!("`{key}` shrank: lower {number} to {measured}")));
             }
         }
         findings
@@ -95,13 +81,7 @@ mod tests {
     use super::*;
 
     fn size(lines: usize) -> Size {
-        Size {
-            key: "file a.rs".into(),
-            path: "a.rs".into(),
-            line: 0,
-            lines,
-            limit: 500,
-        }
+        Size { key: "file a.rs".into(), path: "a.rs".into(), line: 0, lines, limit: 500 }
     }
 
     #[test]
@@ -120,11 +100,7 @@ mod tests {
             let (list, problems) = AllowList::parse("allow", text);
             assert_eq!(problems, [], "{text}");
             let findings = list.judge("allow", &[size(lines)]);
-            assert_eq!(
-                findings.len(),
-                expected,
-                "{text} with {lines}: {findings:?}"
-            );
+            assert_eq!(findings.len(), expected, "{text} with {lines}: {findings:?}");
         }
     }
 

@@ -11,48 +11,17 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("ike", &["crypto", "ipsec"]),
     ("engine", &["crypto", "packet", "ipsec", "ike"]),
     ("formats", &["crypto", "packet", "ipsec", "ike", "engine"]),
-    (
-        "host",
-        &["crypto", "packet", "ipsec", "ike", "engine", "formats"],
-    ),
-    (
-        "underpass",
-        &[
-            "crypto", "packet", "ipsec", "ike", "engine", "formats", "host",
-        ],
-    ),
-    (
-        "scenarios",
-        &[
-            "crypto", "packet", "ipsec", "ike", "engine", "formats", "sim",
-        ],
-    ),
+    ("host", &["crypto", "packet", "ipsec", "ike", "engine", "formats"]),
+    ("underpass", &["crypto", "packet", "ipsec", "ike", "engine", "formats", "host"]),
+    ("scenarios", &["crypto", "packet", "ipsec", "ike", "engine", "formats", "sim"]),
     ("interop", &["host"]),
     ("xtask", &["interop"]),
 ];
 /// Below the purity line.
-const PURE: [&str; 8] = [
-    "crypto",
-    "packet",
-    "sim",
-    "ipsec",
-    "ike",
-    "engine",
-    "formats",
-    "scenarios",
-];
+const PURE: [&str; 8] = ["crypto", "packet", "sim", "ipsec", "ike", "engine", "formats", "scenarios"];
 /// Crates of others that open, sleep, or ask the time.
-const SHELL_ONLY: [&str; 9] = [
-    "libc",
-    "rustix",
-    "socket2",
-    "tokio",
-    "mio",
-    "netlink-sys",
-    "netlink-packet-route",
-    "rand",
-    "getrandom",
-];
+const SHELL_ONLY: [&str; 9] =
+    ["libc", "rustix", "socket2", "tokio", "mio", "netlink-sys", "netlink-packet-route", "rand", "getrandom"];
 
 /// Checks one manifest.
 pub fn direction(path: &str, text: &str) -> Vec<Finding> {
@@ -60,10 +29,7 @@ pub fn direction(path: &str, text: &str) -> Vec<Finding> {
         Ok(manifest) => manifest,
         Err(error) => return vec![Finding::new(path, 0, format!("not TOML: {error}"))],
     };
-    let Some(name) = manifest
-        .get("package")
-        .and_then(|package| package.get("name"))
-        .and_then(toml::Value::as_str)
+    let Some(name) = manifest.get("package").and_then(|package| package.get("name")).and_then(toml::Value::as_str)
     else {
         return Vec::new(); // the workspace itself
     };
@@ -71,25 +37,19 @@ pub fn direction(path: &str, text: &str) -> Vec<Finding> {
         return Vec::new(); // a leaf that may use everything
     }
     let Some((_, may_use)) = MAY_USE.iter().find(|(crate_name, _)| *crate_name == name) else {
-        let what =
-            format!("`{name}` has no row in xtask/src/tidy/manifest.rs: say what it may use");
+        let what = format!("`{name}` has no row in xtask/src/tidy/manifest.rs: say what it may use");
         return vec![Finding::new(path, 0, what)];
     };
     let mut findings = Vec::new();
     for (kind, dependency) in dependencies(&manifest) {
-        let ours = MAY_USE
-            .iter()
-            .any(|(crate_name, _)| *crate_name == dependency);
+        let ours = MAY_USE.iter().any(|(crate_name, _)| *crate_name == dependency);
         let sim_in_tests = kind == "dev-dependencies" && dependency == "sim";
         if ours && !sim_in_tests && !may_use.contains(&dependency) {
-            let what = format!(
-                "`{name}` may not depend on `{dependency}`: the arrow points the other way"
-            );
+            let what = format!("`{name}` may not depend on `{dependency}`: the arrow points the other way");
             findings.push(Finding::new(path, line_of(text, dependency), what));
         }
         if kind != "dev-dependencies" && PURE.contains(&name) && SHELL_ONLY.contains(&dependency) {
-            let what =
-                format!("pure `{name}` may not depend on `{dependency}`: that belongs in `host`");
+            let what = format!("pure `{name}` may not depend on `{dependency}`: that belongs in `host`");
             findings.push(Finding::new(path, line_of(text, dependency), what));
         }
     }
@@ -113,9 +73,7 @@ fn dependencies(manifest: &toml::Table) -> Vec<(&str, &str)> {
 }
 
 fn line_of(text: &str, dependency: &str) -> usize {
-    text.lines()
-        .position(|line| line.starts_with(dependency))
-        .map_or(0, |index| index + 1)
+    text.lines().position(|line| line.starts_with(dependency)).map_or(0, |index| index + 1)
 }
 
 #[cfg(test)]
@@ -123,9 +81,7 @@ mod tests {
     use super::*;
 
     fn findings(name: &str, kind: &str, dependency: &str) -> usize {
-        let text = format!(
-            "[package]\nname = \"{name}\"\n[{kind}]\n{dependency} = {{ workspace = true }}\n"
-        );
+        let text = format!("[package]\nname = \"{name}\"\n[{kind}]\n{dependency} = {{ workspace = true }}\n");
         direction("crates/x/Cargo.toml", &text).len()
     }
 
@@ -135,10 +91,7 @@ mod tests {
         assert_eq!(findings("crypto", "dependencies", "ike"), 1);
         assert_eq!(findings("ike", "dependencies", "sim"), 1);
         assert_eq!(findings("ike", "dev-dependencies", "sim"), 0);
-        assert_eq!(
-            findings("ike", "target.'cfg(unix)'.dependencies", "host"),
-            1
-        );
+        assert_eq!(findings("ike", "target.'cfg(unix)'.dependencies", "host"), 1);
         assert_eq!(findings("newcomer", "dependencies", "serde"), 1);
     }
 

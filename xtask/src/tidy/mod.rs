@@ -28,11 +28,7 @@ pub struct Finding {
 
 impl Finding {
     fn new(path: &str, line: usize, what: impl Into<String>) -> Self {
-        Finding {
-            path: path.to_owned(),
-            line,
-            what: what.into(),
-        }
+        Finding { path: path.to_owned(), line, what: what.into() }
     }
 }
 
@@ -44,20 +40,13 @@ pub fn main() -> Fallible<()> {
         println!("{}:{}: {}", finding.path, finding.line, finding.what);
     }
     println!("tidy: {} files, {} findings", files.len(), findings.len());
-    if findings.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("tidy found {} broken rules", findings.len()))
-    }
+    if findings.is_empty() { Ok(()) } else { Err(format!("tidy found {} broken rules", findings.len())) }
 }
 
 /// Every tracked text file: path from the root and content.
 fn tracked_files() -> Fallible<BTreeMap<String, String>> {
     // The checkout may belong to somebody else (a container in CI): reading its file list is harmless.
-    let listed = capture(&mut command(
-        "git",
-        &["-c", "safe.directory=*", "ls-files", "-z"],
-    ))?;
+    let listed = capture(&mut command("git", &["-c", "safe.directory=*", "ls-files", "-z"]))?;
     let root = root();
     let mut files = BTreeMap::new();
     for path in listed.split('\0').filter(|path| !path.is_empty()) {
@@ -75,8 +64,7 @@ fn text_of(path: &Path) -> Option<String> {
 
 /// Applies every rule.
 fn check(files: &BTreeMap<String, String>) -> Vec<Finding> {
-    let (allowed, mut findings) =
-        AllowList::parse(ALLOW_LIST, files.get(ALLOW_LIST).map_or("", String::as_str));
+    let (allowed, mut findings) = AllowList::parse(ALLOW_LIST, files.get(ALLOW_LIST).map_or("", String::as_str));
     let mut sizes = Vec::new();
     for (path, text) in files {
         findings.extend(rules::any_text(path, text));
@@ -103,24 +91,11 @@ mod tests {
     #[test]
     fn a_tidy_tree_has_no_findings_and_an_untidy_one_is_told_where() {
         let mut files = BTreeMap::new();
-        files.insert(
-            "crates/ike/src/lib.rs".to_owned(),
-            "//! Fine.\nfn a() {}\n".to_owned(),
-        );
+        files.insert("crates/ike/src/lib.rs".to_owned(), "//! Fine.\nfn a() {}\n".to_owned());
         assert_eq!(check(&files), []);
-        files.insert(
-            "crates/ike/src/clock.rs".to_owned(),
-            "fn a() { let _ = Instant::now(); }\n".to_owned(),
-        );
+        files.insert("crates/ike/src/clock.rs".to_owned(), "fn a() { let _ = Instant::now(); }\n".to_owned());
         let findings = check(&files);
         let lines: Vec<_> = findings.iter().map(|f| (f.path.as_str(), f.line)).collect();
-        assert_eq!(
-            lines,
-            [
-                ("crates/ike/src/clock.rs", 1),
-                ("crates/ike/src/clock.rs", 1)
-            ],
-            "{findings:?}"
-        );
+        assert_eq!(lines, [("crates/ike/src/clock.rs", 1), ("crates/ike/src/clock.rs", 1)], "{findings:?}");
     }
 }

@@ -33,20 +33,13 @@ const IMPURE: [(&str, &str); 9] = [
     ("TcpListener", "sockets live in `host`"),
     ("std::fs", "files are read in `host` and arrive as text"),
     ("std::thread", "threads live in `host`"),
-    (
-        "HashMap",
-        "its iteration order leaks into behaviour: BTreeMap",
-    ),
-    (
-        "HashSet",
-        "its iteration order leaks into behaviour: BTreeSet",
-    ),
+    ("HashMap", "its iteration order leaks into behaviour: BTreeMap"),
+    ("HashSet", "its iteration order leaks into behaviour: BTreeSet"),
 ];
 
 /// Whether a path is test code as a whole: it may use clocks, panics and unwraps.
 fn is_test_file(path: &str) -> bool {
-    path.split('/')
-        .any(|part| matches!(part, "tests" | "benches" | "fuzz"))
+    path.split('/').any(|part| matches!(part, "tests" | "benches" | "fuzz"))
         || path.ends_with("/tests.rs")
         || path.ends_with("_tests.rs")
 }
@@ -125,19 +118,14 @@ pub fn any_text(path: &str, text: &str) -> Vec<Finding> {
     }
     for (index, line) in text.lines().enumerate() {
         for mark in [concat!("TO", "DO"), concat!("FIX", "ME")] {
-            let bare =
-                word_positions(line, mark).any(|at| !line[at + mark.len()..].starts_with('('));
+            let bare = word_positions(line, mark).any(|at| !line[at + mark.len()..].starts_with('('));
             if bare {
                 let what = format!("bare {mark}: do it, or name the issue in parentheses");
                 findings.push(Finding::new(path, index + 1, what));
             }
         }
         if names_a_machine(line) {
-            findings.push(Finding::new(
-                path,
-                index + 1,
-                "a path of one machine: take it out",
-            ));
+            findings.push(Finding::new(path, index + 1, "a path of one machine: take it out"));
         }
     }
     for (document, limit) in SHORT_DOCUMENTS {
@@ -185,8 +173,7 @@ mod tests {
             let in_test = format!("#[cfg(test)]\nmod tests {{ fn a() {{ {line} }} }}");
             assert_eq!(purity_of("crates/ike/src/a.rs", &in_test), 0, "{line}");
         }
-        let pure =
-            "use std::net::IpAddr; // no HashMap here\nfn a(now: Instant) { MyHashMapLike; }";
+        let pure = "use std::net::IpAddr; // no HashMap here\nfn a(now: Instant) { MyHashMapLike; }";
         assert_eq!(purity_of("crates/ike/src/a.rs", pure), 0);
         assert_eq!(purity_of("scenarios/src/bin/run.rs", "Instant::now()"), 0);
     }
@@ -196,10 +183,7 @@ mod tests {
         let text = "fn a() { x.unwrap(); y.unwrap_or(1); panic!(\"no\"); assert!(true); }";
         assert_eq!(panics("crates/ike/src/a.rs", &Source::new(text)).len(), 2);
         assert_eq!(panics("interop/src/a.rs", &Source::new(text)).len(), 0);
-        assert_eq!(
-            panics("crates/ike/src/x/tests.rs", &Source::new(text)).len(),
-            0
-        );
+        assert_eq!(panics("crates/ike/src/x/tests.rs", &Source::new(text)).len(), 0);
     }
 
     #[test]
@@ -235,10 +219,7 @@ mod tests {
 
     #[test]
     fn sizes_count_what_comes_before_the_tests() {
-        let text = format!(
-            "//! A.\nfn a() {{\n{}}}\n#[cfg(test)]\nmod tests {{}}\n",
-            "a;\n".repeat(80)
-        );
+        let text = format!("//! A.\nfn a() {{\n{}}}\n#[cfg(test)]\nmod tests {{}}\n", "a;\n".repeat(80));
         let sizes = sizes("crates/ike/src/a.rs", &Source::new(&text));
         let numbers: Vec<_> = sizes.iter().map(|size| (size.lines, size.limit)).collect();
         assert_eq!(numbers, [(83, 500), (82, 70)]);

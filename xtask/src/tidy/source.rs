@@ -42,29 +42,18 @@ impl Source {
 
     /// Lines before the first test item.
     pub fn lines_before_tests(&self) -> usize {
-        let end = self
-            .tests
-            .iter()
-            .map(|range| range.start)
-            .min()
-            .unwrap_or(self.code.len());
+        let end = self.tests.iter().map(|range| range.start).min().unwrap_or(self.code.len());
         self.code[..end].lines().count()
     }
 
     /// Every function with a body outside test code.
     pub fn functions(&self) -> Vec<Function> {
-        word_positions(&self.code, "fn")
-            .filter(|&at| !self.is_test(at))
-            .filter_map(|at| self.function_at(at))
-            .collect()
+        word_positions(&self.code, "fn").filter(|&at| !self.is_test(at)).filter_map(|at| self.function_at(at)).collect()
     }
 
     fn function_at(&self, at: usize) -> Option<Function> {
-        let name: String = self.code[at + 2..]
-            .trim_start()
-            .chars()
-            .take_while(|c| c.is_alphanumeric() || *c == '_')
-            .collect();
+        let name: String =
+            self.code[at + 2..].trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         if name.is_empty() {
             return None; // `fn(u8)`, a type
         }
@@ -149,10 +138,7 @@ fn after_attributes(code: &str, mut from: usize) -> usize {
     loop {
         let rest = &code[from..];
         let start = from + (rest.len() - rest.trim_start().len());
-        match code[start..]
-            .starts_with("#[")
-            .then(|| attribute_end(code, start))
-        {
+        match code[start..].starts_with("#[").then(|| attribute_end(code, start)) {
             Some(Some(end)) => from = end,
             _ => return start,
         }
@@ -176,11 +162,7 @@ fn blank(text: &str) -> String {
             }
             None => {
                 // Non-ASCII outside literals and comments does not occur in code we measure; keep the length anyway.
-                out.push(if bytes[at].is_ascii() {
-                    bytes[at] as char
-                } else {
-                    ' '
-                });
+                out.push(if bytes[at].is_ascii() { bytes[at] as char } else { ' ' });
                 at += 1;
             }
         }
@@ -233,10 +215,7 @@ fn raw_string_length(rest: &[u8]) -> Option<usize> {
     if rest.get(prefix) != Some(&b'r') {
         return None;
     }
-    let hashes = rest[prefix + 1..]
-        .iter()
-        .take_while(|&&b| b == b'#')
-        .count();
+    let hashes = rest[prefix + 1..].iter().take_while(|&&b| b == b'#').count();
     let open = prefix + 1 + hashes;
     if rest.get(open) != Some(&b'"') {
         return None;
@@ -286,18 +265,7 @@ mod tests {
         let functions = source.functions();
         assert_eq!(
             functions,
-            [
-                Function {
-                    name: "a".into(),
-                    line: 1,
-                    lines: 5
-                },
-                Function {
-                    name: "b".into(),
-                    line: 6,
-                    lines: 1
-                },
-            ]
+            [Function { name: "a".into(), line: 1, lines: 5 }, Function { name: "b".into(), line: 6, lines: 1 },]
         );
     }
 
@@ -328,23 +296,13 @@ mod tests {
 
     #[test]
     fn declarations_and_function_types_have_no_body() {
-        let source =
-            Source::new("trait T { fn a(&self) -> [u8; 4]; }\nstruct S { run: fn(u8) -> u8 }\n");
+        let source = Source::new("trait T { fn a(&self) -> [u8; 4]; }\nstruct S { run: fn(u8) -> u8 }\n");
         assert!(source.functions().is_empty());
     }
 
     #[test]
     fn unfinished_literals_end_with_the_file() {
-        for text in [
-            "\"abc",
-            "r#\"abc",
-            "/* abc",
-            "'",
-            "'\\",
-            "b\"",
-            "#[cfg(test)",
-            "fn x( {",
-        ] {
+        for text in ["\"abc", "r#\"abc", "/* abc", "'", "'\\", "b\"", "#[cfg(test)", "fn x( {"] {
             let source = Source::new(text);
             assert_eq!(source.code.len(), text.len());
             assert!(source.functions().is_empty());
