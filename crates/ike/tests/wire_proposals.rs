@@ -436,7 +436,7 @@ fn diff_talks_about_the_closest_pair_and_names_foreign_algorithms() {
     ];
     let diff = select_ike(&IkeProposal::defaults(), &theirs, None).unwrap_err();
     assert_eq!(diff.fields, ["encryption"]);
-    for word in ["3des-md5-prfmd5-modp768", "camellia(256 bits)", "aes(no key length)", "encr4000"] {
+    for word in ["3des-md5-modp768", "camellia(256 bits)", "aes(no key length)", "encr4000"] {
         assert!(diff.theirs.contains(word), "{word}: {diff}");
     }
 }
@@ -448,7 +448,7 @@ fn diff_stays_short_whatever_a_peer_offers() {
     let diff = select_ike(&ike("aes256-sha256-modp2048"), &theirs, None).unwrap_err();
     assert!(diff.to_string().len() < 4000, "{}", diff.to_string().len());
     assert!(diff.theirs.ends_with("and 56 more"));
-    assert_eq!(select_ike(&ike("aes256-sha256-modp2048"), &[], None).unwrap_err().theirs, "nothing");
+    assert_eq!(select_ike(&ike("aes256-sha256-modp2048"), &[], None).unwrap_err().theirs.as_ref(), "nothing");
 }
 
 fn subset<T: Clone + std::fmt::Debug + 'static>(all: &[T]) -> impl Strategy<Value = Vec<T>> + use<T> {

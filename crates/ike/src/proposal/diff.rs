@@ -18,9 +18,9 @@ pub struct ProposalDiff {
     /// `transform_type`; `choice` if a peer's answer is not one choice out of what we offered.
     pub fields: Vec<&'static str>,
     /// The peer's proposals in words, bounded.
-    pub theirs: String,
+    pub theirs: Box<str>,
     /// Ours in words.
-    pub ours: String,
+    pub ours: Box<str>,
     /// Whether the peer answered our offer; else it made one.
     pub is_answer: bool,
 }
@@ -67,12 +67,12 @@ pub(super) fn alternatives(names: impl Iterator<Item = String>) -> String {
     names.join(",")
 }
 
-fn list(items: impl Iterator<Item = String>, count: usize) -> String {
+fn list(items: impl Iterator<Item = String>, count: usize) -> Box<str> {
     let mut text = items.take(SHOWN).collect::<Vec<_>>().join(" | ");
     if count > SHOWN {
         text.push_str(&format!(" and {} more", count - SHOWN));
     }
-    if text.is_empty() { "nothing".to_owned() } else { text }
+    if text.is_empty() { "nothing".into() } else { text.into_boxed_str() }
 }
 
 impl fmt::Display for ProposalDiff {
