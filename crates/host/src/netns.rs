@@ -118,6 +118,17 @@ fn in_new_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, NetNsErr
     })
 }
 
+/// Lets the calling thread's namespace forward packets between its interfaces, IPv4 and IPv6.
+pub fn enable_forwarding() -> io::Result<()> {
+    // The kernel resolves these files by the thread that opens them.
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+    match fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1") {
+        // A kernel without IPv6 forwards none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
 /// Makes an ordinary user root of a new user and network namespace, in which namespaces, TUN devices and routes may be created.
 /// Must be called before any thread is started. Nothing outside the namespace changes. A root process returns at once with
 /// `false`: it needs no user namespace.

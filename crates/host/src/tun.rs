@@ -5,11 +5,10 @@
 //! together. What of this the kernel grants is in [`TunCapabilities`]; everything else works without it, only slower.
 //! One device serves all tunnels of a network; each worker has a queue of its own.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 
 use crate::sys;
 
@@ -266,5 +265,6 @@ fn attach_error(name: &str, source: io::Error) -> TunError {
 }
 
 fn interface_exists(name: &str) -> bool {
-    !name.is_empty() && Path::new("/proc/thread-self/net/dev_snmp6").join(name).exists()
+    let table = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
+    table.lines().any(|line| line.split_once(':').is_some_and(|(found, _)| found.trim() == name))
 }

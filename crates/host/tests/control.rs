@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{env, fs, process, thread};
@@ -24,7 +24,7 @@ fn socket_path() -> PathBuf {
 }
 
 /// Runs `test` against a server that echoes requests; `{"follow": n}` gets n answers and the end.
-fn with_server(path: &PathBuf, test: impl FnOnce()) {
+fn with_server(path: &Path, test: impl FnOnce()) {
     let poller = Poller::new().unwrap();
     let waker = Waker::new().unwrap();
     poller.add(&waker, WAKER, Interest::Read).unwrap();
@@ -62,7 +62,7 @@ fn with_server(path: &PathBuf, test: impl FnOnce()) {
     });
 }
 
-fn connect(path: &PathBuf) -> ControlClient {
+fn connect(path: &Path) -> ControlClient {
     ControlClient::connect(path, PATIENCE).unwrap()
 }
 

@@ -36,12 +36,3 @@ pub fn wait_readable(fd: impl AsFd) {
     poller.wait(&mut ready, Some(PATIENCE)).unwrap();
     assert!(!ready.is_empty(), "nothing arrived");
 }
-
-/// Whether there is nothing to read.
-pub fn is_quiet(fd: impl AsFd) -> bool {
-    let poller = Poller::new().unwrap();
-    poller.add(fd, Token(0), Interest::Read).unwrap();
-    let mut ready = Vec::new();
-    poller.wait(&mut ready, Some(Duration::ZERO)).unwrap();
-    ready.is_empty()
-}
