@@ -1,4 +1,5 @@
 //! The codec: what is written reads back, what is malformed is named, and no octets make it panic.
+#![allow(clippy::unwrap_used, clippy::panic)] // a helper of a test may fail the test
 
 use ike::id::Id;
 use ike::wire::{

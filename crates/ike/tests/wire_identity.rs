@@ -1,4 +1,5 @@
 //! Identities as people write them and as they are logged (RFC 7296 §3.5).
+#![allow(clippy::unwrap_used, clippy::panic)] // a helper of a test may fail the test
 
 use ike::id::{Id, IdError};
 use proptest::collection::vec;

@@ -1,4 +1,5 @@
 //! Proposals as text, on the wire, and the choice between them (RFC 7296 §2.7, §3.3).
+#![allow(clippy::unwrap_used, clippy::panic)] // a helper of a test may fail the test
 
 use crypto::{Cipher, Group, Integrity, Prf};
 use ike::proposal::{
@@ -7,6 +8,9 @@ use ike::proposal::{
 use ike::wire::{IkeSpi, Payload, Proposal, ProtocolId, Transform, TransformType, encode_payloads, parse_payloads};
 use ipsec::Spi;
 use proptest::prelude::*;
+
+/// What is agreed, in words, or in which fields the proposals differ.
+type Expected<'a> = Result<&'a str, &'a [&'a str]>;
 
 const ENCR: TransformType = TransformType::Encryption;
 const PRF: TransformType = TransformType::Prf;
@@ -182,7 +186,7 @@ fn responder_selects_an_ike_suite() {
     let gcm = |more: &[Transform]| [&[aes(20, 256), t(PRF, 5), t(DH, 14)], more].concat();
     let ours_cbc = "aes256-sha256-modp2048";
     let ours_gcm = "aes256gcm16-prfsha256-modp2048";
-    let cases: Vec<(&str, &str, Vec<Transform>, Result<&str, &[&str]>)> = vec![
+    let cases: Vec<(&str, &str, Vec<Transform>, Expected<'_>)> = vec![
         ("same", ours_cbc, cbc.to_vec(), Ok(ours_cbc)),
         ("another group", "aes256-sha256-ecp256", cbc.to_vec(), Err(&["dh_group"])),
         ("another cipher", "aes128-sha256-modp2048", cbc.to_vec(), Err(&["encryption"])),
@@ -316,7 +320,7 @@ fn protocols_do_not_mix() {
 #[test]
 fn responder_selects_an_esp_suite() {
     let gcm = |more: &[Transform]| [&[aes(20, 128)], more].concat();
-    let cases: Vec<(&str, &str, bool, Vec<Transform>, Result<&str, &[&str]>)> = vec![
+    let cases: Vec<(&str, &str, bool, Vec<Transform>, Expected<'_>)> = vec![
         ("no ESN", "aes128gcm16", true, gcm(&[t(ESN, 0)]), Ok("aes128gcm16")),
         ("ESN wanted and offered", "aes128gcm16-esn", true, gcm(&[t(ESN, 1)]), Ok("aes128gcm16-esn")),
         ("our order for ESN", "aes128gcm16-noesn-esn", true, gcm(&[t(ESN, 1), t(ESN, 0)]), Ok("aes128gcm16")),

@@ -1,4 +1,5 @@
 //! The SK payload and its fragments under every suite (RFC 7296 §3.14, RFC 5282, RFC 7383).
+#![allow(clippy::unwrap_used, clippy::panic)] // a helper of a test may fail the test
 
 use crypto::{Cipher, Group, Integrity, PacketKey, Prf, Rng, SecretBytes, SeededRng};
 use ike::keys::{IkeKeys, derive_ike};
