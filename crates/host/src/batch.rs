@@ -194,7 +194,8 @@ pub struct SendReport {
     pub failed: usize,
     /// The first few refusals.
     pub failures: Vec<SendFailure>,
-    /// The socket's buffer is full: everything from here on is unsent. Drop it, or go on from here once the socket is writable.
+    /// The socket's buffer is full: everything from here on is unsent. Drop it, or go on from here once
+    /// the socket is writable.
     pub blocked_at: Option<Position>,
 }
 

@@ -184,7 +184,8 @@ impl UdpSocket {
         self.gso_limit.load(Ordering::Relaxed)
     }
 
-    /// Datagrams the kernel dropped because our receive buffer was full, since the socket was opened.
+    /// Messages the kernel dropped because our receive buffer was full, since the socket was opened. One message may be up to 64
+    /// merged datagrams, so this is a lower bound of packets.
     pub fn dropped_by_kernel(&self) -> u32 {
         self.dropped_by_kernel.load(Ordering::Relaxed)
     }
