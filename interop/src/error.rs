@@ -7,6 +7,8 @@ pub enum LabError {
     Harness(String),
     /// What the lab promises did not hold.
     Broken(String),
+    /// The machine was too busy for the lab to say anything: the peer's sockets overflowed. It is repeated then.
+    Busy(String),
     /// The lab took longer than it may, or was stopped by the watchdog.
     TimedOut(String),
 }
@@ -23,6 +25,7 @@ impl std::fmt::Display for LabError {
         match self {
             Self::Harness(what) => write!(f, "the lab itself failed: {what}"),
             Self::Broken(what) => write!(f, "{what}"),
+            Self::Busy(what) => write!(f, "the machine is too busy: {what}"),
             Self::TimedOut(what) => write!(f, "timed out: {what}"),
         }
     }
@@ -32,9 +35,5 @@ impl std::error::Error for LabError {}
 
 /// `Ok` if `condition` holds, else what did not.
 pub fn ensure(condition: bool, what: impl FnOnce() -> String) -> Result<(), LabError> {
-    if condition {
-        Ok(())
-    } else {
-        Err(LabError::Broken(what()))
-    }
+    if condition { Ok(()) } else { Err(LabError::Broken(what())) }
 }

@@ -24,11 +24,7 @@ Examples: interop run                    interop run rekey nat
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let json = args.iter().any(|arg| arg == "--json");
-    let words: Vec<&str> = args
-        .iter()
-        .map(String::as_str)
-        .filter(|arg| *arg != "--json")
-        .collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).filter(|arg| *arg != "--json").collect();
     match words.as_slice() {
         ["list"] => list(json),
         ["run", names @ ..] if !names.iter().any(|name| name.starts_with('-')) => {
@@ -47,10 +43,7 @@ fn main() -> ExitCode {
 fn list(json: bool) {
     for lab in labs() {
         if json {
-            println!(
-                "{}",
-                json!({ "lab": lab.name, "needs": format!("{:?}", lab.needs) })
-            );
+            println!("{}", json!({ "lab": lab.name, "needs": format!("{:?}", lab.needs) }));
         } else {
             println!("{:<60} {:?}", lab.name, lab.needs);
         }
@@ -59,17 +52,12 @@ fn list(json: bool) {
 
 fn run(names: &[&str], json: bool) -> ExitCode {
     let all = labs();
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| !all.iter().any(|lab| lab.name.contains(**name)))
-    {
+    if let Some(unknown) = names.iter().find(|name| !all.iter().any(|lab| lab.name.contains(**name))) {
         eprintln!("no lab is called {unknown}; `interop list` names them");
         return ExitCode::from(2);
     }
     remove_leftovers();
-    let chosen = all
-        .iter()
-        .filter(|lab| names.is_empty() || names.iter().any(|name| lab.name.contains(name)));
+    let chosen = all.iter().filter(|lab| names.is_empty() || names.iter().any(|name| lab.name.contains(name)));
     let (mut passed, mut failed, mut skipped) = (0u32, 0u32, 0u32);
     for lab in chosen {
         let start = Instant::now();
@@ -86,18 +74,11 @@ fn run(names: &[&str], json: bool) -> ExitCode {
         show(lab, &outcome, start.elapsed().as_secs_f64(), json);
     }
     if json {
-        println!(
-            "{}",
-            json!({ "ok": failed == 0, "passed": passed, "failed": failed, "skipped": skipped })
-        );
+        println!("{}", json!({ "ok": failed == 0, "passed": passed, "failed": failed, "skipped": skipped }));
     } else {
         println!("{passed} passed, {failed} failed, {skipped} skipped");
     }
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn show(lab: &Lab, outcome: &Outcome, seconds: f64, json: bool) {

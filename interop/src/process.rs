@@ -30,12 +30,7 @@ pub struct Output {
 }
 
 /// Runs `program` with `args` and `input` on its standard input, for at most `bound`.
-pub fn run_with_input(
-    program: &str,
-    args: &[&str],
-    input: &str,
-    bound: Duration,
-) -> Result<Output, LabError> {
+pub fn run_with_input(program: &str, args: &[&str], input: &str, bound: Duration) -> Result<Output, LabError> {
     let mut command = Command::new(program);
     command.args(args);
     run_command(command, input, bound)
@@ -44,14 +39,9 @@ pub fn run_with_input(
 /// Runs `command` with `input` on its standard input, for at most `bound`; it is killed then.
 pub fn run_command(mut command: Command, input: &str, bound: Duration) -> Result<Output, LabError> {
     let name = format!("{command:?}");
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     sys::die_with_this_thread(&mut command);
-    let mut child = command
-        .spawn()
-        .map_err(|error| LabError::harness(&name, error))?;
+    let mut child = command.spawn().map_err(|error| LabError::harness(&name, error))?;
     let stdin = child.stdin.take();
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
@@ -63,17 +53,10 @@ pub fn run_command(mut command: Command, input: &str, bound: Duration) -> Result
         // The child is ours and not yet waited for, so its pid cannot have been reused.
         let _ = child.kill();
         let _ = child.wait();
-        return Err(LabError::TimedOut(format!(
-            "{name} ran longer than {bound:?}"
-        )));
+        return Err(LabError::TimedOut(format!("{name} ran longer than {bound:?}")));
     };
     let text = |reader: std::thread::JoinHandle<String>| reader.join().unwrap_or_default();
-    Ok(Output {
-        success: status.success(),
-        code: status.code(),
-        stdout: text(stdout),
-        stderr: text(stderr),
-    })
+    Ok(Output { success: status.success(), code: status.code(), stdout: text(stdout), stderr: text(stderr) })
 }
 
 /// Runs `program`, which must succeed; returns its standard output.
@@ -88,10 +71,7 @@ pub fn run_input(program: &str, args: &[&str], input: &str) -> Result<String, La
         return Ok(output.stdout);
     }
     let complaint = format!("{}{}", output.stdout, output.stderr);
-    Err(LabError::harness(
-        format!("{program} {}", args.join(" ")),
-        complaint.trim(),
-    ))
+    Err(LabError::harness(format!("{program} {}", args.join(" ")), complaint.trim()))
 }
 
 /// A program that runs until it is stopped; killed when dropped.
@@ -109,13 +89,8 @@ impl Daemon {
         let err = open().map_err(|error| LabError::harness(log.display(), error))?;
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         sys::die_with_this_thread(&mut command);
-        let child = command
-            .spawn()
-            .map_err(|error| LabError::harness(format!("starting {name}"), error))?;
-        Ok(Self {
-            name: name.to_owned(),
-            child,
-        })
+        let child = command.spawn().map_err(|error| LabError::harness(format!("starting {name}"), error))?;
+        Ok(Self { name: name.to_owned(), child })
     }
 
     /// Its process id.
@@ -140,17 +115,13 @@ impl Daemon {
     /// Asks it to stop (SIGTERM) and waits for at most `bound`; then kills it and says so. Its exit code is returned.
     pub fn stop(&mut self, bound: Duration) -> Result<Option<i32>, LabError> {
         if self.is_running() {
-            sys::signal(self.pid(), libc::SIGTERM)
-                .map_err(|error| LabError::harness(&self.name, error))?;
+            sys::signal(self.pid(), libc::SIGTERM).map_err(|error| LabError::harness(&self.name, error))?;
         }
         match wait_exit(&mut self.child, bound) {
             Some(status) => Ok(status.code()),
             None => {
                 self.kill9();
-                Err(LabError::TimedOut(format!(
-                    "{} did not stop within {bound:?} of SIGTERM",
-                    self.name
-                )))
+                Err(LabError::TimedOut(format!("{} did not stop within {bound:?} of SIGTERM", self.name)))
             }
         }
     }
@@ -180,9 +151,7 @@ pub fn wait_for<T>(
             return Ok(value);
         }
         if Instant::now() >= end {
-            return Err(LabError::TimedOut(format!(
-                "{what} did not come about within {bound:?}"
-            )));
+            return Err(LabError::TimedOut(format!("{what} did not come about within {bound:?}")));
         }
         std::thread::sleep(POLL);
     }

@@ -18,6 +18,8 @@ use crate::world::World;
 
 /// The longest a lab may take.
 pub const BOUND: Duration = Duration::from_secs(120);
+/// Attempts at a lab on a machine that is too busy for it.
+const ATTEMPTS: u32 = 3;
 /// How long a lab whose processes were all killed may take to end.
 const AFTERMATH: Duration = Duration::from_secs(15);
 /// Lines of each log shown on failure.
@@ -47,17 +49,10 @@ impl Need {
         let fails = |program: &str, args: &[&str]| run(program, args).is_err();
         match self {
             Self::Root if !sys::is_root() => Some("needs root (sudo)".to_owned()),
-            Self::Root => {
-                fails("ip", &["-V"]).then(|| "no `ip` (apt-get install iproute2)".to_owned())
-            }
-            Self::Nftables => fails("nft", &["--version"])
-                .then(|| "no `nft` (apt-get install nftables)".to_owned()),
-            Self::Tun => {
-                (!Path::new("/dev/net/tun").exists()).then(|| "no /dev/net/tun".to_owned())
-            }
-            Self::StrongSwan => {
-                StrongSwan::missing().map(|what| format!("strongSwan is not installed: {what}"))
-            }
+            Self::Root => fails("ip", &["-V"]).then(|| "no `ip` (apt-get install iproute2)".to_owned()),
+            Self::Nftables => fails("nft", &["--version"]).then(|| "no `nft` (apt-get install nftables)".to_owned()),
+            Self::Tun => (!Path::new("/dev/net/tun").exists()).then(|| "no /dev/net/tun".to_owned()),
+            Self::StrongSwan => StrongSwan::missing().map(|what| format!("strongSwan is not installed: {what}")),
             Self::Scapy => fails(SYSTEM_PYTHON, &["-c", "import scapy.layers.ipsec"])
                 .then(|| "no scapy (apt-get install python3-scapy)".to_owned()),
             Self::Underpass => Underpass::missing(),
@@ -130,10 +125,7 @@ impl LabContext {
         connection: &SwanConnection,
         options: &CharonOptions,
     ) -> Result<StrongSwan, LabError> {
-        self.log_file(
-            &format!("strongSwan {name}"),
-            StrongSwan::log_path(&self.world, name),
-        );
+        self.log_file(&format!("strongSwan {name}"), StrongSwan::log_path(&self.world, name));
         StrongSwan::start(&self.world, namespace, name, connection, options)
     }
 
@@ -145,19 +137,13 @@ impl LabContext {
         configuration: &str,
         secrets: &str,
     ) -> Result<Underpass, LabError> {
-        self.log_file(
-            &format!("underpass {name}"),
-            Underpass::log_path(&self.world, name),
-        );
+        self.log_file(&format!("underpass {name}"), Underpass::log_path(&self.world, name));
         Underpass::start(&self.world, namespace, name, configuration, secrets)
     }
 
     /// Names a file whose end is shown when the lab fails.
     pub fn log_file(&self, title: &str, path: PathBuf) {
-        self.logs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((title.to_owned(), path));
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).push((title.to_owned(), path));
     }
 }
 
@@ -166,26 +152,30 @@ pub fn run_lab(lab: &Lab) -> Outcome {
     run_lab_within(lab, BOUND)
 }
 
-/// As [`run_lab`], with another bound.
+/// As [`run_lab`], with another bound on each attempt.
 pub fn run_lab_within(lab: &Lab, bound: Duration) -> Outcome {
+    for _ in 1..ATTEMPTS {
+        match attempt(lab, bound) {
+            Outcome::Failed { error: LabError::Busy(_), .. } => {}
+            outcome => return outcome,
+        }
+    }
+    attempt(lab, bound)
+}
+
+fn attempt(lab: &Lab, bound: Duration) -> Outcome {
     if let Some(missing) = lab.needs.iter().find_map(|need| need.missing()) {
         return Outcome::Skipped(missing);
     }
     let world = match World::new() {
         Ok(world) => world,
         Err(error) => {
-            return Outcome::Failed {
-                error,
-                logs: String::new(),
-            };
+            return Outcome::Failed { error, logs: String::new() };
         }
     };
     let mark = format!("{}-", world.mark());
     let logs = Arc::new(Mutex::new(Vec::new()));
-    let mut context = LabContext {
-        world,
-        logs: Arc::clone(&logs),
-    };
+    let mut context = LabContext { world, logs: Arc::clone(&logs) };
     let (done, ended) = channel();
     let run = lab.run;
     let thread = std::thread::spawn(move || {
@@ -202,18 +192,9 @@ pub fn run_lab_within(lab: &Lab, bound: Duration) -> Outcome {
             let so_far = render(&logs);
             World::kill_everything(&mark);
             let _ = ended.recv_timeout(AFTERMATH);
-            (
-                Err(LabError::TimedOut(format!(
-                    "stopped by the watchdog after {:?}",
-                    start.elapsed()
-                ))),
-                so_far,
-            )
+            (Err(LabError::TimedOut(format!("stopped by the watchdog after {:?}", start.elapsed()))), so_far)
         }
-        Err(RecvTimeoutError::Disconnected) => (
-            Err(LabError::Harness("the lab panicked".to_owned())),
-            render(&logs),
-        ),
+        Err(RecvTimeoutError::Disconnected) => (Err(LabError::Harness("the lab panicked".to_owned())), render(&logs)),
     };
     if !matches!(result, Err(LabError::TimedOut(_))) || thread.is_finished() {
         let _ = thread.join();
@@ -228,9 +209,7 @@ pub fn run_lab_within(lab: &Lab, bound: Duration) -> Outcome {
 fn render(logs: &Mutex<Vec<(String, PathBuf)>>) -> String {
     let mut text = String::new();
     for (title, path) in logs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-        let content = fs::read(path)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default();
+        let content = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
         let lines: Vec<_> = content.lines().collect();
         let _ = writeln!(text, "  --- {title} ({} lines)", lines.len());
         for line in lines.iter().skip(lines.len().saturating_sub(LOG_LINES)) {

@@ -37,13 +37,7 @@ pub fn die_with_this_thread(command: &mut Command) {
 /// is received begins with the IP header, and ports mean nothing.
 pub fn raw_icmp_socket() -> io::Result<UdpSocket> {
     // SAFETY: socket takes three integers and touches no memory.
-    let fd = unsafe {
-        libc::socket(
-            libc::AF_INET,
-            libc::SOCK_RAW | libc::SOCK_CLOEXEC,
-            libc::IPPROTO_ICMP,
-        )
-    };
+    let fd = unsafe { libc::socket(libc::AF_INET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::IPPROTO_ICMP) };
     check(fd)?;
     // SAFETY: fd was just returned by the kernel and has no other owner.
     Ok(UdpSocket::from(unsafe { OwnedFd::from_raw_fd(fd) }))
@@ -71,9 +65,5 @@ pub fn is_root() -> bool {
 }
 
 fn check(result: i32) -> io::Result<()> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -63,50 +63,29 @@ impl Sites {
         let c2 = world.namespace("c2")?;
         world.join((&c1, "lan"), (&g1, "lan"))?;
         world.join((&c2, "lan"), (&g2, "lan"))?;
-        c1.ip(&[
-            "address add 10.91.1.2/24 dev lan",
-            "route add default via 10.91.1.1",
-        ])?;
-        c2.ip(&[
-            "address add 10.93.1.2/24 dev lan",
-            "route add default via 10.93.1.1",
-        ])?;
+        c1.ip(&["address add 10.91.1.2/24 dev lan", "route add default via 10.91.1.1"])?;
+        c2.ip(&["address add 10.93.1.2/24 dev lan", "route add default via 10.93.1.1"])?;
         g1.ip(&["address add 10.91.1.1/24 dev lan"])?;
         g2.ip(&["address add 10.93.1.1/24 dev lan"])?;
         let router = match internet {
             Internet::Direct => {
                 world.join((&g1, "wan"), (&g2, "wan"))?;
                 // A way out in clear, so that only the gateway's own rules keep traffic from taking it.
-                g1.ip(&[
-                    "address add 192.0.2.1/24 dev wan",
-                    "route add default via 192.0.2.2",
-                ])?;
+                g1.ip(&["address add 192.0.2.1/24 dev wan", "route add default via 192.0.2.2"])?;
                 None
             }
             Internet::Nat => Some(Self::build_nat(world, &g1, &g2)?),
         };
         g2.ip(&["address add 192.0.2.2/24 dev wan"])?;
-        Ok(Self {
-            c1,
-            g1,
-            g2,
-            c2,
-            router,
-        })
+        Ok(Self { c1, g1, g2, c2, router })
     }
 
     fn build_nat(world: &mut World, g1: &NetNs, g2: &NetNs) -> Result<NetNs, LabError> {
         let router = world.namespace("r")?;
         world.join((g1, "wan"), (&router, "in"))?;
         world.join((&router, "out"), (g2, "wan"))?;
-        g1.ip(&[
-            "address add 10.55.0.2/24 dev wan",
-            "route add default via 10.55.0.1",
-        ])?;
-        router.ip(&[
-            "address add 10.55.0.1/24 dev in",
-            "address add 192.0.2.1/24 dev out",
-        ])?;
+        g1.ip(&["address add 10.55.0.2/24 dev wan", "route add default via 10.55.0.1"])?;
+        router.ip(&["address add 10.55.0.1/24 dev in", "address add 192.0.2.1/24 dev out"])?;
         router.nft(&masquerade("40000-40999"))?;
         Ok(router)
     }
@@ -115,9 +94,7 @@ impl Sites {
     pub fn lose(&self, percent: u8) -> Result<(), LabError> {
         let rule = match percent {
             0 => String::new(),
-            1..100 => format!(
-                "  iifname \"wan\" meta l4proto {{ udp, esp }} numgen random mod 100 < {percent} drop\n"
-            ),
+            1..100 => format!("  iifname \"wan\" meta l4proto {{ udp, esp }} numgen random mod 100 < {percent} drop\n"),
             _ => "  iifname \"wan\" drop\n".to_owned(),
         };
         let script = format!(
@@ -133,25 +110,33 @@ impl Sites {
         self.lose(if cut { 100 } else { 0 })
     }
 
+    /// Drops IKE between the gateways (`true`), or lets it pass again; ESP passes always.
+    pub fn hold_up_ike(&self, hold_up: bool) -> Result<(), LabError> {
+        // Port 500, and on port 4500 what begins with the non-ESP marker (RFC 3948 §2.2).
+        let rules = "  iifname \"wan\" udp dport 500 drop\n  iifname \"wan\" udp dport 4500 @th,64,32 0 drop\n\
+                     iifname \"wan\" udp sport 4500 @th,64,32 0 drop\n";
+        let script = format!(
+            "table inet lab_ike\ndelete table inet lab_ike\ntable inet lab_ike {{\n chain both {{\n  \
+             type filter hook prerouting priority -309;\n{} }}\n}}\n",
+            if hold_up { rules } else { "" }
+        );
+        self.g1.nft(&script)?;
+        self.g2.nft(&script)
+    }
+
     /// Lets the NAT router forget its mappings: what gateway 1 sends next comes from another port.
     pub fn rebind_port(&self) -> Result<(), LabError> {
         let router = self.router()?;
         router.nft(&masquerade("50000-50999"))?;
         // Masquerading forgets the mappings of an address when that address goes.
-        router.ip(&[
-            "address del 192.0.2.1/24 dev out",
-            "address add 192.0.2.1/24 dev out",
-        ])
+        router.ip(&["address del 192.0.2.1/24 dev out", "address add 192.0.2.1/24 dev out"])
     }
 
     /// Gives the NAT router another address: what gateway 1 sends next comes from 192.0.2.9 and another port.
     pub fn rebind_address(&self) -> Result<(), LabError> {
         let router = self.router()?;
         router.nft(&masquerade("50000-50999"))?;
-        router.ip(&[
-            "address del 192.0.2.1/24 dev out",
-            "address add 192.0.2.9/24 dev out",
-        ])
+        router.ip(&["address del 192.0.2.1/24 dev out", "address add 192.0.2.9/24 dev out"])
     }
 
     /// Begins to count packets of the sites' own addresses that cross the path between the gateways in clear.
@@ -169,10 +154,7 @@ impl Sites {
         let mut total = 0;
         for gateway in [&self.g1, &self.g2] {
             let text = gateway.run("nft", &["list", "counter", "inet", "lab_plain", "clear"])?;
-            let count = text
-                .split_whitespace()
-                .skip_while(|word| *word != "packets")
-                .nth(1);
+            let count = text.split_whitespace().skip_while(|word| *word != "packets").nth(1);
             let count = count.and_then(|word| word.parse::<u64>().ok());
             total += count.ok_or_else(|| LabError::harness("nft list counter", &text))?;
         }
@@ -180,9 +162,7 @@ impl Sites {
     }
 
     fn router(&self) -> Result<&NetNs, LabError> {
-        self.router
-            .as_ref()
-            .ok_or_else(|| LabError::Harness("these sites have no router between them".to_owned()))
+        self.router.as_ref().ok_or_else(|| LabError::Harness("these sites have no router between them".to_owned()))
     }
 }
 

@@ -38,11 +38,7 @@ impl Underpass {
                 .map(|directory| directory.join("underpass"))
                 .ok_or_else(|| "this program has no directory".to_owned())?,
         };
-        if path.is_file() {
-            Ok(path)
-        } else {
-            Err(format!("no {} (cargo build --release)", path.display()))
-        }
+        if path.is_file() { Ok(path) } else { Err(format!("no {} (cargo build --release)", path.display())) }
     }
 
     /// What is missing for running our gateway, if anything: the binary, or one that has the `gateway` subcommand.
@@ -69,11 +65,8 @@ impl Underpass {
     ) -> Result<Self, LabError> {
         let directory = world.private_directory(name)?;
         let binary = Self::binary().map_err(LabError::Harness)?;
-        let mut peer = Self {
-            daemon: spawn(&directory, &binary, namespace, name, configuration, secrets)?,
-            directory,
-            binary,
-        };
+        let mut peer =
+            Self { daemon: spawn(&directory, &binary, namespace, name, configuration, secrets)?, directory, binary };
         peer.wait_ready()?;
         Ok(peer)
     }
@@ -95,24 +88,16 @@ impl Underpass {
         let socket = self.directory.join("ctl.sock");
         wait_for("the gateway's control socket", READY, || {
             if !self.daemon.is_running() {
-                return Err(LabError::Broken(format!(
-                    "the gateway ended at its start: {}",
-                    self.log().trim()
-                )));
+                return Err(LabError::Broken(format!("the gateway ended at its start: {}", self.log().trim())));
             }
-            Ok(std::os::unix::net::UnixStream::connect(&socket)
-                .ok()
-                .map(drop))
+            Ok(std::os::unix::net::UnixStream::connect(&socket).ok().map(drop))
         })
     }
 
     /// Runs a control command (`["status", "--json"]`, `["up", "site-b"]`…) against this gateway.
     pub fn control(&self, args: &[&str]) -> Result<Output, LabError> {
         let mut command = Command::new(&self.binary);
-        command
-            .args(args)
-            .arg("--socket")
-            .arg(self.directory.join("ctl.sock"));
+        command.args(args).arg("--socket").arg(self.directory.join("ctl.sock"));
         run_command(command, "", CONTROL)
     }
 
@@ -124,11 +109,7 @@ impl Underpass {
         }
         let code = output.code.unwrap_or(-1);
         let complaint = format!("{} {}", output.stdout.trim(), output.stderr.trim());
-        Err(LabError::Broken(format!(
-            "underpass {} ended with {code}: {}",
-            args.join(" "),
-            complaint.trim()
-        )))
+        Err(LabError::Broken(format!("underpass {} ended with {code}: {}", args.join(" "), complaint.trim())))
     }
 
     /// Brings the connection up.
@@ -143,8 +124,7 @@ impl Underpass {
 
     /// Deletes one child.
     pub fn down_child(&self, connection: &str, child: &str) -> Result<(), LabError> {
-        self.expect(&["down", connection, "--child", child])
-            .map(drop)
+        self.expect(&["down", connection, "--child", child]).map(drop)
     }
 
     /// Rekeys the IKE SA of the connection.
@@ -154,69 +134,47 @@ impl Underpass {
 
     /// Rekeys one child.
     pub fn rekey_child(&self, connection: &str, child: &str) -> Result<(), LabError> {
-        self.expect(&["rekey", connection, "--child", child])
-            .map(drop)
+        self.expect(&["rekey", connection, "--child", child]).map(drop)
     }
 
     /// `underpass status --json`, parsed.
     pub fn status(&self) -> Result<Value, LabError> {
         let text = self.control(&["status", "--json"])?.stdout;
-        serde_json::from_str(&text).map_err(|error| {
-            LabError::Broken(format!(
-                "`underpass status --json` printed no JSON ({error}): {text}"
-            ))
-        })
+        serde_json::from_str(&text)
+            .map_err(|error| LabError::Broken(format!("`underpass status --json` printed no JSON ({error}): {text}")))
     }
 
     /// The connection `name` in the status.
     pub fn connection(&self, name: &str) -> Result<Value, LabError> {
         let status = self.status()?;
         // Other commands wrap their answer in `result`; status may be read either way.
-        let list = status
-            .pointer("/connections")
-            .or_else(|| status.pointer("/result/connections"));
+        let list = status.pointer("/connections").or_else(|| status.pointer("/result/connections"));
         list.and_then(Value::as_array)
             .and_then(|all| all.iter().find(|connection| connection["name"] == name))
             .cloned()
-            .ok_or_else(|| {
-                LabError::Broken(format!("`underpass status` does not list {name}: {status}"))
-            })
+            .ok_or_else(|| LabError::Broken(format!("`underpass status` does not list {name}: {status}")))
     }
 
     /// The children of the connection that are installed.
     pub fn installed(&self, connection: &str) -> Result<Vec<Value>, LabError> {
         let connection = self.connection(connection)?;
-        let children = connection["children"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        Ok(children
-            .into_iter()
-            .filter(|child| child["state"] == "up")
-            .collect())
+        let children = connection["children"].as_array().cloned().unwrap_or_default();
+        Ok(children.into_iter().filter(|child| child["state"] == "up").collect())
     }
 
     /// Waits until the connection is up with `children` installed children.
-    pub fn wait_up(
-        &self,
-        connection: &str,
-        children: usize,
-        bound: Duration,
-    ) -> Result<(), LabError> {
+    pub fn wait_up(&self, connection: &str, children: usize, bound: Duration) -> Result<(), LabError> {
         wait_for(&format!("{connection} being up at our end"), bound, || {
-            let up = self.connection(connection)?["state"] == "up"
-                && self.installed(connection)?.len() == children;
+            let up = self.connection(connection)?["state"] == "up" && self.installed(connection)?.len() == children;
             Ok(up.then_some(()))
         })
     }
 
     /// Waits until the connection is down.
     pub fn wait_down(&self, connection: &str, bound: Duration) -> Result<(), LabError> {
-        wait_for(
-            &format!("{connection} being down at our end"),
-            bound,
-            || Ok((self.connection(connection)?["state"] != "up").then_some(())),
-        )
+        wait_for(&format!("{connection} being down at our end"), bound, || {
+            Ok((self.connection(connection)?["state"] != "up").then_some(()))
+        })
     }
 
     /// Process id of the gateway.
@@ -267,15 +225,10 @@ fn spawn(
     launch(directory, binary, namespace, name)
 }
 
-fn launch(
-    directory: &Path,
-    binary: &Path,
-    namespace: &NetNs,
-    name: &str,
-) -> Result<Daemon, LabError> {
+fn launch(directory: &Path, binary: &Path, namespace: &NetNs, name: &str) -> Result<Daemon, LabError> {
     let mut command = Command::new("ip");
     command
-        .args(["netns", "exec", namespace.name()])
+        .args(["netns", "exec", namespace.name(), "nice", "-n", "-10"])
         .arg(binary)
         .args(["gateway", "-c"])
         .arg(directory.join("underpass.toml"));

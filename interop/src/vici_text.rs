@@ -50,10 +50,7 @@ impl Section {
     }
 
     fn find(&self, key: &str) -> Option<&Entry> {
-        self.entries
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, entry)| entry)
+        self.entries.iter().find(|(name, _)| name == key).map(|(_, entry)| entry)
     }
 }
 
@@ -77,6 +74,8 @@ fn parse_section(rest: &mut &str, depth: usize) -> Option<Section> {
         let end = rest.find(['=', ' ', '{', '[', '}'])?;
         let (key, after) = rest.split_at(end);
         let after = after.trim_start();
+        // A list is printed with or without an equals sign.
+        let after = after.strip_prefix('=').filter(|list| list.starts_with('[')).unwrap_or(after);
         let entry = if let Some(after) = after.strip_prefix('=') {
             let end = after.find([' ', '}'])?;
             *rest = &after[end..];
@@ -100,17 +99,15 @@ mod tests {
     #[test]
     fn nested_sections_lists_and_values_are_found_by_name() {
         let text = "{v2 {uniqueid=1 state=ESTABLISHED empty= child-sas {net-1 {name=net local-ts [10.91.1.0/24 10.92.0.0/16] \
-                    spi-in=c0ffee01}} tasks [A B]}}";
+                    spi-in=c0ffee01 remote-ts=[10.93.1.0/24]}} tasks [A B]}}";
         let event = parse(text).unwrap();
         let sa = event.section("v2").unwrap();
         assert_eq!(sa.text("state"), "ESTABLISHED");
         assert_eq!(sa.text("empty"), "");
         let children: Vec<_> = sa.section("child-sas").unwrap().sections().collect();
         assert_eq!(children[0].0, "net-1");
-        assert_eq!(
-            children[0].1.list("local-ts"),
-            ["10.91.1.0/24", "10.92.0.0/16"]
-        );
+        assert_eq!(children[0].1.list("local-ts"), ["10.91.1.0/24", "10.92.0.0/16"]);
+        assert_eq!(children[0].1.list("remote-ts"), ["10.93.1.0/24"]);
         assert_eq!(children[0].1.text("spi-in"), "c0ffee01");
     }
 

@@ -37,16 +37,11 @@ impl World {
     /// An empty world with a private directory (mode 0700).
     pub fn new() -> Result<Self, LabError> {
         let pid = std::process::id();
-        let started = start_time(pid)
-            .ok_or_else(|| LabError::harness("/proc", "no start time of this process"))?;
+        let started = start_time(pid).ok_or_else(|| LabError::harness("/proc", "no start time of this process"))?;
         let mark = format!("{pid}-{started:x}-{}", RUNS.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(format!("{DIRECTORY}{mark}"));
         make_private(&directory)?;
-        Ok(Self {
-            mark,
-            directory,
-            namespaces: Vec::new(),
-        })
+        Ok(Self { mark, directory, namespaces: Vec::new() })
     }
 
     /// The private directory.
@@ -64,9 +59,7 @@ impl World {
 
     /// Adds a namespace for `role`: loopback up, forwarding on, no reverse-path filter, no redirects, no limit on ICMP.
     pub fn namespace(&mut self, role: &str) -> Result<NetNs, LabError> {
-        let namespace = NetNs {
-            name: format!("up-{}-{role}", self.mark),
-        };
+        let namespace = NetNs { name: format!("up-{}-{role}", self.mark) };
         run("ip", &["netns", "add", &namespace.name])?;
         self.namespaces.push(namespace.clone());
         namespace.ip(&["link set lo up"])?;
@@ -85,10 +78,7 @@ impl World {
 
     /// Joins two namespaces by a veth pair with these interface names (15 characters at most), both ends up.
     pub fn join(&self, a: (&NetNs, &str), b: (&NetNs, &str)) -> Result<(), LabError> {
-        a.0.ip(&[&format!(
-            "link add {} type veth peer name {} netns {}",
-            a.1, b.1, b.0.name
-        )])?;
+        a.0.ip(&[&format!("link add {} type veth peer name {} netns {}", a.1, b.1, b.0.name)])?;
         a.0.ip(&[&format!("link set {} up", a.1)])?;
         b.0.ip(&[&format!("link set {} up", b.1)])
     }
@@ -96,10 +86,7 @@ impl World {
     /// Kills every process in the world's namespaces, so that whatever waits for one of them ends.
     pub fn kill_everything(mark_and_pid: &str) {
         for name in names_in(Path::new(NAMESPACES)) {
-            if name
-                .strip_prefix("up-")
-                .is_some_and(|rest| rest.starts_with(mark_and_pid))
-            {
+            if name.strip_prefix("up-").is_some_and(|rest| rest.starts_with(mark_and_pid)) {
                 kill_members(&name);
             }
         }
@@ -130,31 +117,19 @@ impl NetNs {
 
     /// Runs `ip` commands inside, one a line, until one fails.
     pub fn ip(&self, commands: &[&str]) -> Result<(), LabError> {
-        run_input(
-            "ip",
-            &["-n", &self.name, "-batch", "-"],
-            &commands.join("\n"),
-        )
-        .map(drop)
-        .map_err(|error| LabError::harness(commands.join("; "), error))
+        run_input("ip", &["-n", &self.name, "-batch", "-"], &commands.join("\n"))
+            .map(drop)
+            .map_err(|error| LabError::harness(commands.join("; "), error))
     }
 
     /// Runs a tool inside, which must succeed; returns its standard output.
     pub fn run(&self, program: &str, args: &[&str]) -> Result<String, LabError> {
-        run(
-            "ip",
-            &[&["netns", "exec", &self.name, program], args].concat(),
-        )
+        run("ip", &[&["netns", "exec", &self.name, program], args].concat())
     }
 
     /// Loads an nftables script inside.
     pub fn nft(&self, script: &str) -> Result<(), LabError> {
-        run_input(
-            "ip",
-            &["netns", "exec", &self.name, "nft", "-f", "-"],
-            script,
-        )
-        .map(drop)
+        run_input("ip", &["netns", "exec", &self.name, "nft", "-f", "-"], script).map(drop)
     }
 
     /// Writes values below `/proc/sys` inside. A file this kernel lacks is passed over.
@@ -163,19 +138,36 @@ impl NetNs {
             for (name, value) in values {
                 let path = Path::new("/proc/sys").join(name);
                 if path.exists() {
-                    fs::write(&path, value)
-                        .map_err(|error| LabError::harness(path.display(), error))?;
+                    fs::write(&path, value).map_err(|error| LabError::harness(path.display(), error))?;
                 }
             }
             Ok(())
         })
     }
 
+    /// Packets lost inside because nobody fetched them in time: full UDP sockets and full queues of TUN interfaces.
+    pub fn overflowed(&self) -> Result<u64, LabError> {
+        self.enter(|| {
+            let read = |path: &str| fs::read_to_string(path).map_err(|error| LabError::harness(path, error));
+            let (snmp, devices) = (read("/proc/thread-self/net/snmp")?, read("/proc/thread-self/net/dev")?);
+            let mut udp = snmp.lines().filter_map(|line| line.strip_prefix("Udp: ")).map(str::split_whitespace);
+            let full_sockets = match (udp.next(), udp.next()) {
+                (Some(names), Some(values)) => names.zip(values).find(|(name, _)| *name == "RcvbufErrors"),
+                (_, _) => None,
+            };
+            let full_sockets = full_sockets.and_then(|(_, value)| value.parse::<u64>().ok()).unwrap_or(0);
+            // Columns after the colon: eight for receiving, of which none counts here, then bytes, packets, errs, drop.
+            let dropped = |line: &str| {
+                let (name, columns) = line.split_once(':')?;
+                let counted = !matches!(name.trim(), "lan" | "wan" | "lo");
+                counted.then(|| columns.split_whitespace().nth(11)?.parse::<u64>().ok())?
+            };
+            Ok(full_sockets + devices.lines().filter_map(dropped).sum::<u64>())
+        })
+    }
+
     /// Runs `work` on a thread of its own which has entered this namespace: every socket it opens belongs there.
-    pub fn enter<R: Send>(
-        &self,
-        work: impl FnOnce() -> Result<R, LabError> + Send,
-    ) -> Result<R, LabError> {
+    pub fn enter<R: Send>(&self, work: impl FnOnce() -> Result<R, LabError> + Send) -> Result<R, LabError> {
         std::thread::scope(|scope| {
             scope
                 .spawn(|| {
@@ -258,11 +250,7 @@ fn remove_namespace(name: &str) {
 fn kill_members(name: &str) {
     let pids = run("ip", &["netns", "pids", name]).unwrap_or_default();
     // Threads of this process that are inside show up as this process: it is spared.
-    for pid in pids
-        .lines()
-        .filter_map(|line| line.trim().parse().ok())
-        .filter(|pid| *pid != std::process::id())
-    {
+    for pid in pids.lines().filter_map(|line| line.trim().parse().ok()).filter(|pid| *pid != std::process::id()) {
         let _ = sys::signal(pid, libc::SIGKILL);
     }
 }
@@ -271,18 +259,12 @@ fn names_in(directory: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(directory) else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
+    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 fn make_private(path: &Path) -> Result<(), LabError> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| LabError::harness(path.display(), error))
+    fs::DirBuilder::new().mode(0o700).create(path).map_err(|error| LabError::harness(path.display(), error))
 }
 
 #[cfg(test)]
@@ -293,27 +275,11 @@ mod tests {
     fn only_what_is_exactly_of_our_form_and_dead_is_a_leftover() {
         let own = std::process::id();
         let started = start_time(own).unwrap();
-        assert!(
-            !is_of_a_dead_run(&format!("{own}-{started:x}-0-g1")),
-            "a living run"
-        );
-        assert!(
-            is_of_a_dead_run(&format!("{own}-{:x}-0-g1", started + 1)),
-            "the pid was used again"
-        );
+        assert!(!is_of_a_dead_run(&format!("{own}-{started:x}-0-g1")), "a living run");
+        assert!(is_of_a_dead_run(&format!("{own}-{:x}-0-g1", started + 1)), "the pid was used again");
         assert!(is_of_a_dead_run("4294967295-12ab-3-c1"), "no such process");
-        for stranger in [
-            "g1",
-            "c1-a",
-            "12-zz-0-c1",
-            "x-12-0-c1",
-            "4294967295-12ab",
-            "4294967295-12ab-lab",
-        ] {
-            assert!(
-                !is_of_a_dead_run(stranger),
-                "{stranger} is not ours to remove"
-            );
+        for stranger in ["g1", "c1-a", "12-zz-0-c1", "x-12-0-c1", "4294967295-12ab", "4294967295-12ab-lab"] {
+            assert!(!is_of_a_dead_run(stranger), "{stranger} is not ours to remove");
         }
     }
 }

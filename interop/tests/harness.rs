@@ -20,10 +20,7 @@ fn possible() -> bool {
 
 fn namespaces_of(prefix: &str) -> usize {
     let entries = std::fs::read_dir("/run/netns").map(Iterator::flatten);
-    entries.map_or(0, |all| {
-        all.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
-            .count()
-    })
+    entries.map_or(0, |all| all.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)).count())
 }
 
 fn own_prefix() -> String {
@@ -40,43 +37,17 @@ fn labs_that_hang_or_panic_fail_within_their_bound_and_leave_nothing() {
         namespace.run("sleep", &["15"])?;
         Ok(Report::default())
     };
-    let lab = Lab {
-        name: "hanging",
-        needs: &[Need::Root],
-        run: hanging,
-    };
+    let lab = Lab { name: "hanging", needs: &[Need::Root], run: hanging };
     let outcome = run_lab_within(&lab, Duration::from_millis(500));
-    assert!(
-        matches!(
-            outcome,
-            Outcome::Failed {
-                error: LabError::TimedOut(_),
-                ..
-            }
-        ),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Failed { error: LabError::TimedOut(_), .. }), "{outcome:?}");
 
     let panicking = |lab: &mut LabContext| {
         lab.world.namespace("panicked")?;
         panic!("on purpose");
     };
-    let lab = Lab {
-        name: "panicking",
-        needs: &[Need::Root],
-        run: panicking,
-    };
+    let lab = Lab { name: "panicking", needs: &[Need::Root], run: panicking };
     let outcome = run_lab(&lab);
-    assert!(
-        matches!(
-            outcome,
-            Outcome::Failed {
-                error: LabError::Harness(_),
-                ..
-            }
-        ),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Failed { error: LabError::Harness(_), .. }), "{outcome:?}");
     assert_eq!(namespaces_of(&own_prefix()), 0);
 }
 
@@ -87,24 +58,14 @@ fn a_failing_lab_shows_the_end_of_its_logs() {
     }
     let failing = |lab: &mut LabContext| {
         let path = lab.world.directory().join("peer.log");
-        std::fs::write(&path, "first line\nlast words\n")
-            .map_err(|error| LabError::harness("log", error))?;
+        std::fs::write(&path, "first line\nlast words\n").map_err(|error| LabError::harness("log", error))?;
         lab.log_file("the peer", path);
         Err(LabError::Broken("it did not hold".to_owned()))
     };
-    let outcome = run_lab(&Lab {
-        name: "failing",
-        needs: &[Need::Root],
-        run: failing,
-    });
-    let Outcome::Failed { error, logs } = outcome else {
-        panic!("{outcome:?}")
-    };
+    let outcome = run_lab(&Lab { name: "failing", needs: &[Need::Root], run: failing });
+    let Outcome::Failed { error, logs } = outcome else { panic!("{outcome:?}") };
     assert_eq!(error.to_string(), "it did not hold");
-    assert!(
-        logs.contains("the peer (2 lines)") && logs.contains("last words"),
-        "{logs}"
-    );
+    assert!(logs.contains("the peer (2 lines)") && logs.contains("last words"), "{logs}");
 }
 
 #[test]
@@ -114,10 +75,7 @@ fn the_directory_of_a_world_is_private_and_ends_with_it() {
     let path = world.directory().to_owned();
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     remove_leftovers();
-    assert!(
-        path.exists(),
-        "the directory of a living run is no leftover"
-    );
+    assert!(path.exists(), "the directory of a living run is no leftover");
     drop(world);
     assert!(!Path::new(&path).exists());
 }

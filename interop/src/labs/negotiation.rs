@@ -12,58 +12,19 @@ use crate::topology::{Internet, address};
 use crate::traffic::echo;
 
 pub(super) const LABS: &[Lab] = &[
-    Lab {
-        name: "invalid_ke_from_strongswan_leads_to_its_group",
-        needs: COUPLE,
-        run: invalid_ke_to_us,
-    },
-    Lab {
-        name: "invalid_ke_from_us_leads_to_our_group",
-        needs: COUPLE,
-        run: invalid_ke_from_us,
-    },
-    Lab {
-        name: "a_cookie_from_strongswan_is_returned",
-        needs: COUPLE,
-        run: cookie,
-    },
-    Lab {
-        name: "narrowing_by_strongswan_is_accepted",
-        needs: COUPLE,
-        run: narrowed_by_strongswan,
-    },
-    Lab {
-        name: "narrowing_by_us_is_accepted",
-        needs: COUPLE,
-        run: narrowed_by_us,
-    },
-    Lab {
-        name: "ike_fragments_pass_in_both_directions",
-        needs: COUPLE,
-        run: fragments,
-    },
-    Lab {
-        name: "the_first_packet_on_demand_is_delivered",
-        needs: COUPLE,
-        run: on_demand,
-    },
-    Lab {
-        name: "a_wrong_key_is_refused_and_said",
-        needs: COUPLE,
-        run: wrong_key,
-    },
-    Lab {
-        name: "no_proposal_in_common_is_refused_and_said",
-        needs: COUPLE,
-        run: no_proposal,
-    },
+    Lab { name: "invalid_ke_from_strongswan_leads_to_its_group", needs: COUPLE, run: invalid_ke_to_us },
+    Lab { name: "invalid_ke_from_us_leads_to_our_group", needs: COUPLE, run: invalid_ke_from_us },
+    Lab { name: "a_cookie_from_strongswan_is_returned", needs: COUPLE, run: cookie },
+    Lab { name: "narrowing_by_strongswan_is_accepted", needs: COUPLE, run: narrowed_by_strongswan },
+    Lab { name: "narrowing_by_us_is_accepted", needs: COUPLE, run: narrowed_by_us },
+    Lab { name: "ike_fragments_pass_in_both_directions", needs: COUPLE, run: fragments },
+    Lab { name: "the_first_packet_on_demand_is_delivered", needs: COUPLE, run: on_demand },
+    Lab { name: "a_wrong_key_is_refused_and_said", needs: COUPLE, run: wrong_key },
+    Lab { name: "no_proposal_in_common_is_refused_and_said", needs: COUPLE, run: no_proposal },
 ];
 
 fn invalid_ke_to_us(lab: &mut LabContext) -> Result<Report, LabError> {
-    let ours = Ours {
-        ike: vec!["aes128gcm16-prfsha256-x25519-ecp256-modp3072"],
-        ..Ours::at_g1()
-    };
+    let ours = Ours { ike: vec!["aes128gcm16-prfsha256-x25519-ecp256-modp3072"], ..Ours::at_g1() };
     let mut swan = swan_at_g2();
     swan.proposals = "aes128gcm16-prfsha256-modp3072".to_owned();
     let couple = Couple::start(lab, &ours, &swan)?;
@@ -72,10 +33,7 @@ fn invalid_ke_to_us(lab: &mut LabContext) -> Result<Report, LabError> {
 }
 
 fn invalid_ke_from_us(lab: &mut LabContext) -> Result<Report, LabError> {
-    let ours = Ours {
-        ike: vec!["aes128gcm16-prfsha256-ecp384"],
-        ..Ours::at_g1().passive()
-    };
+    let ours = Ours { ike: vec!["aes128gcm16-prfsha256-ecp384"], ..Ours::at_g1().passive() };
     let mut swan = swan_at_g2();
     swan.proposals = "aes128gcm16-prfsha256-x25519-modp2048-ecp384".to_owned();
     let couple = Couple::start(lab, &ours, &swan)?;
@@ -86,37 +44,29 @@ fn invalid_ke_from_us(lab: &mut LabContext) -> Result<Report, LabError> {
 
 fn expect_group(couple: &Couple, group: &str) -> Result<Report, LabError> {
     let groups: Vec<_> = couple.swan.sas()?.into_iter().map(|sa| sa.group).collect();
-    ensure(groups == [group], || {
-        format!("groups in use: {groups:?}, expected {group}")
-    })?;
+    ensure(groups == [group], || format!("groups in use: {groups:?}, expected {group}"))?;
     Ok(group.to_owned().into())
 }
 
 fn cookie(lab: &mut LabContext) -> Result<Report, LabError> {
     // From the first half-open SA on, charon wants a cookie.
-    let extra = ["cookie_threshold = 1", "cookie_threshold_ip = 1"]
-        .map(str::to_owned)
-        .to_vec();
-    let options = CharonOptions {
-        extra,
-        ..CharonOptions::default()
-    };
-    let ours = Ours {
-        ike: vec!["aes128gcm16-prfsha256-x25519-modp3072"],
-        ..Ours::at_g1().passive()
-    };
+    let extra = ["cookie_threshold = 1", "cookie_threshold_ip = 1"].map(str::to_owned).to_vec();
+    let options = CharonOptions { extra, ..CharonOptions::default() };
+    let ours = Ours { ike: vec!["aes128gcm16-prfsha256-x25519-modp3072"], ..Ours::at_g1().passive() };
     let mut swan = swan_at_g2();
     swan.proposals = "aes128gcm16-prfsha256-modp3072".to_owned();
     let couple = Couple::start_with(lab, Internet::Direct, &ours, &swan, &options)?;
     half_open_sa(&couple)?;
     couple.ours.up(SITE)?;
     couple.ensure_works()?;
+    ensure(couple.swan.log().contains("N(COOKIE)"), || "strongSwan never asked for a cookie".to_owned())?;
     expect_group(&couple, "MODP_3072")
 }
 
 /// Leaves one half-open SA at strongSwan: an IKE_SA_INIT of ours whose every answer is lost.
 fn half_open_sa(couple: &Couple) -> Result<(), LabError> {
-    let table = "table inet lab_half {\n chain out {\n  type filter hook output priority 0;\n  udp sport 500 drop\n }\n}\n";
+    let table =
+        "table inet lab_half {\n chain out {\n  type filter hook output priority 0;\n  udp sport 500 drop\n }\n}\n";
     couple.sites.g2.nft(table)?;
     // The command waits for a tunnel that cannot come: it is not waited for.
     std::thread::scope(|scope| {
@@ -128,10 +78,7 @@ fn half_open_sa(couple: &Couple) -> Result<(), LabError> {
 }
 
 fn narrowed_by_strongswan(lab: &mut LabContext) -> Result<Report, LabError> {
-    let ours = Ours {
-        remote_subnets: vec!["10.93.0.0/16".to_owned()],
-        ..Ours::at_g1()
-    };
+    let ours = Ours { remote_subnets: vec!["10.93.0.0/16".to_owned()], ..Ours::at_g1() };
     let couple = Couple::start(lab, &ours, &swan_at_g2())?;
     expect_selectors(&couple)
 }
@@ -149,27 +96,19 @@ fn narrowed_by_us(lab: &mut LabContext) -> Result<Report, LabError> {
 /// Whatever was proposed, the two sites' networks are what came out, at both ends.
 fn expect_selectors(couple: &Couple) -> Result<Report, LabError> {
     let child = couple.ensure_works()?;
-    ensure(
-        child.local_ts == [address::NET2] && child.remote_ts == [address::NET1],
-        || format!("strongSwan has {child:?}"),
-    )?;
+    ensure(child.local_ts == [address::NET2] && child.remote_ts == [address::NET1], || {
+        format!("strongSwan has {child:?}")
+    })?;
     let ours = couple.ours.installed(SITE)?;
     let text = format!("{} {}", ours[0]["local"], ours[0]["remote"]);
-    ensure(
-        text.contains(address::NET1) && text.contains(address::NET2),
-        || format!("ours has {text}"),
-    )?;
+    ensure(text.contains(address::NET1) && text.contains(address::NET2), || format!("ours has {text}"))?;
     Ok(Report::default())
 }
 
 fn fragments(lab: &mut LabContext) -> Result<Report, LabError> {
     // Forty networks more on each side make IKE_AUTH about 1,500 bytes long.
     let subnets = |site: u8| (0..40).map(move |net| format!("10.{site}.{net}.0/24"));
-    let with = |net: &str, site| {
-        std::iter::once(net.to_owned())
-            .chain(subnets(site))
-            .collect::<Vec<_>>()
-    };
+    let with = |net: &str, site| std::iter::once(net.to_owned()).chain(subnets(site)).collect::<Vec<_>>();
     let ours = Ours {
         local_subnets: with(address::NET1, 101),
         remote_subnets: with(address::NET2, 103),
@@ -181,17 +120,17 @@ fn fragments(lab: &mut LabContext) -> Result<Report, LabError> {
         child.local_ts = with(address::NET2, 103).join(",");
         child.remote_ts = with(address::NET1, 101).join(",");
     }
-    let options = CharonOptions {
-        fragment_size: 600,
-        ..CharonOptions::default()
-    };
+    let options = CharonOptions { fragment_size: 600, ..CharonOptions::default() };
     let couple = Couple::start_with(lab, Internet::Direct, &ours, &swan, &options)?;
+    // Each gateway has an address in each of its networks: strongSwan's routes need one.
+    for (namespace, site) in [(&couple.sites.g1, 101), (&couple.sites.g2, 103)] {
+        let addresses: Vec<_> = (0..40).map(|net| format!("address add 10.{site}.{net}.1/32 dev lo")).collect();
+        namespace.ip(&addresses.iter().map(String::as_str).collect::<Vec<_>>())?;
+    }
     couple.ours.up(SITE)?;
     couple.ensure_works()?;
     for said in ["received fragment #", "splitting IKE message"] {
-        ensure(couple.swan.log().contains(said), || {
-            format!("strongSwan never said {said:?}")
-        })?;
+        ensure(couple.swan.log().contains(said), || format!("strongSwan never said {said:?}"))?;
     }
     couple.ours.down(SITE)?;
     couple.ours.wait_down(SITE, SOON)?;
@@ -201,35 +140,22 @@ fn fragments(lab: &mut LabContext) -> Result<Report, LabError> {
 }
 
 fn on_demand(lab: &mut LabContext) -> Result<Report, LabError> {
-    let ours = Ours {
-        start: "on-demand",
-        ..Ours::at_g1()
-    };
+    let ours = Ours { start: "on-demand", ..Ours::at_g1() };
     let couple = Couple::start(lab, &ours, &swan_at_g2())?;
-    ensure(couple.swan.sas()?.is_empty(), || {
-        "something came up before there was demand".to_owned()
-    })?;
+    ensure(couple.swan.sas()?.is_empty(), || "something came up before there was demand".to_owned())?;
     let first = echo(&couple.sites.c1, address::C2, 1, Duration::from_secs(5))?;
-    ensure(first.received == 1, || {
-        "the packet that brought the tunnel up was not delivered".to_owned()
-    })?;
+    ensure(first.received == 1, || "the packet that brought the tunnel up was not delivered".to_owned())?;
     couple.ensure_works()?;
     Ok(Report::default())
 }
 
 fn wrong_key(lab: &mut LabContext) -> Result<Report, LabError> {
-    let ours = Ours {
-        psk: "a key nobody else has",
-        ..Ours::at_g1()
-    };
+    let ours = Ours { psk: "a key nobody else has", ..Ours::at_g1() };
     refused(lab, &ours)
 }
 
 fn no_proposal(lab: &mut LabContext) -> Result<Report, LabError> {
-    let ours = Ours {
-        ike: vec!["aes256gcm16-prfsha384-ecp384"],
-        ..Ours::at_g1()
-    };
+    let ours = Ours { ike: vec!["aes256gcm16-prfsha384-ecp384"], ..Ours::at_g1() };
     refused(lab, &ours)
 }
 

@@ -2,85 +2,51 @@
 //! (RFC 7296 §2.8, §1.3.2, §1.3.3).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::setup::{COUPLE, Couple, NET, Ours, SITE, SOON, finish_complete, let_flow, swan_at_g2};
 use crate::error::LabError;
 use crate::process::wait_for;
 use crate::registry::{Lab, LabContext, Report};
+use crate::topology::Sites;
 
 /// Rekeyings in each lab.
 const TIMES: usize = 3;
+/// How long both ends take to send their request.
+const BOTH_BEGUN: Duration = Duration::from_millis(400);
 /// Packets each way between two rekeyings.
 const BETWEEN: u64 = 800;
 
 pub(super) const LABS: &[Lab] = &[
-    Lab {
-        name: "rekey_child_by_us_loses_nothing",
-        needs: COUPLE,
-        run: child_by_us,
-    },
-    Lab {
-        name: "rekey_child_by_strongswan_loses_nothing",
-        needs: COUPLE,
-        run: child_by_strongswan,
-    },
-    Lab {
-        name: "rekey_child_by_both_at_once_loses_nothing",
-        needs: COUPLE,
-        run: child_by_both,
-    },
-    Lab {
-        name: "rekey_child_with_pfs_by_both_ends_loses_nothing",
-        needs: COUPLE,
-        run: child_with_pfs,
-    },
-    Lab {
-        name: "rekey_ike_by_us_loses_nothing",
-        needs: COUPLE,
-        run: ike_by_us,
-    },
-    Lab {
-        name: "rekey_ike_by_strongswan_loses_nothing",
-        needs: COUPLE,
-        run: ike_by_strongswan,
-    },
-    Lab {
-        name: "rekey_ike_by_both_at_once_loses_nothing",
-        needs: COUPLE,
-        run: ike_by_both,
-    },
+    Lab { name: "rekey_child_by_us_loses_nothing", needs: COUPLE, run: child_by_us },
+    Lab { name: "rekey_child_by_strongswan_loses_nothing", needs: COUPLE, run: child_by_strongswan },
+    Lab { name: "rekey_child_by_both_at_once_loses_nothing", needs: COUPLE, run: child_by_both },
+    Lab { name: "rekey_child_with_pfs_by_both_ends_loses_nothing", needs: COUPLE, run: child_with_pfs },
+    Lab { name: "rekey_ike_by_us_loses_nothing", needs: COUPLE, run: ike_by_us },
+    Lab { name: "rekey_ike_by_strongswan_loses_nothing", needs: COUPLE, run: ike_by_strongswan },
+    Lab { name: "rekey_ike_by_both_at_once_loses_nothing", needs: COUPLE, run: ike_by_both },
 ];
 
 fn child_by_us(lab: &mut LabContext) -> Result<Report, LabError> {
     let couple = Couple::connected(lab)?;
-    under_traffic(&couple, child_spis, |couple, _| {
-        couple.ours.rekey_child(SITE, NET)
-    })
+    under_traffic(&couple, child_spis, |couple, _| couple.ours.rekey_child(SITE, NET))
 }
 
 fn child_by_strongswan(lab: &mut LabContext) -> Result<Report, LabError> {
     let couple = Couple::connected(lab)?;
-    under_traffic(&couple, child_spis, |couple, _| {
-        couple.swan.rekey_child(NET)
-    })
+    under_traffic(&couple, child_spis, |couple, _| couple.swan.rekey_child(NET))
 }
 
 fn child_by_both(lab: &mut LabContext) -> Result<Report, LabError> {
     let couple = Couple::connected(lab)?;
     under_traffic(&couple, child_spis, |couple, _| {
-        at_once(
-            || couple.ours.rekey_child(SITE, NET),
-            || couple.swan.rekey_child(NET),
-        )
+        at_once(&couple.sites, || couple.ours.rekey_child(SITE, NET), || couple.swan.rekey_child(NET))
     })
 }
 
 fn child_with_pfs(lab: &mut LabContext) -> Result<Report, LabError> {
     // strongSwan accepts the second group only: our first guess costs an INVALID_KE_PAYLOAD (RFC 7296 §1.3).
-    let ours = Ours {
-        esp: vec!["aes128gcm16-ecp384-modp2048"],
-        ..Ours::at_g1()
-    };
+    let ours = Ours { esp: vec!["aes128gcm16-ecp384-modp2048"], ..Ours::at_g1() };
     let mut swan = swan_at_g2();
     for child in &mut swan.children {
         child.esp_proposals = "aes128gcm16-modp2048".to_owned();
@@ -106,10 +72,7 @@ fn ike_by_strongswan(lab: &mut LabContext) -> Result<Report, LabError> {
 fn ike_by_both(lab: &mut LabContext) -> Result<Report, LabError> {
     let couple = Couple::connected(lab)?;
     under_traffic(&couple, ike_spis, |couple, _| {
-        at_once(
-            || couple.ours.rekey_ike(SITE),
-            || couple.swan.rekey_ike(SITE),
-        )
+        at_once(&couple.sites, || couple.ours.rekey_ike(SITE), || couple.swan.rekey_ike(SITE))
     })
 }
 
@@ -133,47 +96,40 @@ fn under_traffic(
         used.insert(new);
         let_flow(&streams, BETWEEN)?;
     }
-    let account = finish_complete(streams, BETWEEN * (TIMES as u64 + 1))?;
+    let account = finish_complete(streams, BETWEEN * (TIMES as u64 + 1), &[&couple.swan_in])?;
     couple.ensure_works()?;
     Ok(format!("{TIMES} rekeyings; {account}").into())
 }
 
-/// The SPIs of every child strongSwan has, whatever its state.
+/// The SPIs of every child strongSwan has, but for those it keeps after their deletion to receive what is under way.
 fn child_spis(couple: &Couple) -> Result<Vec<String>, LabError> {
     let children = couple.swan.sas()?.into_iter().flat_map(|sa| sa.children);
-    Ok(children
-        .map(|child| format!("{}/{}", child.spi_in, child.spi_out))
-        .collect())
+    let children = children.filter(|child| child.state != "DELETED");
+    Ok(children.map(|child| format!("{}/{}", child.spi_in, child.spi_out)).collect())
 }
 
 /// The SPIs of every IKE SA strongSwan has, whatever its state.
 fn ike_spis(couple: &Couple) -> Result<Vec<String>, LabError> {
-    Ok(couple
-        .swan
-        .sas()?
-        .into_iter()
-        .map(|sa| format!("{}/{}", sa.spis.0, sa.spis.1))
-        .collect())
+    Ok(couple.swan.sas()?.into_iter().map(|sa| format!("{}/{}", sa.spis.0, sa.spis.1)).collect())
 }
 
-/// Runs both at the same time. An end may refuse its own command because the other was faster; not both.
+/// Lets both ends begin while no IKE message passes, so that their requests cross when it does again. An end may refuse
+/// its own command because the other was faster; not both.
 fn at_once(
+    sites: &Sites,
     ours: impl FnOnce() -> Result<(), LabError> + Send,
     theirs: impl FnOnce() -> Result<(), LabError> + Send,
 ) -> Result<(), LabError> {
+    sites.hold_up_ike(true)?;
     let (ours, theirs) = std::thread::scope(|scope| {
-        let theirs = scope.spawn(theirs);
-        (
-            ours(),
-            theirs.join().unwrap_or_else(|_| {
-                Err(LabError::Harness("a thread of the lab panicked".to_owned()))
-            }),
-        )
+        let (ours, theirs) = (scope.spawn(ours), scope.spawn(theirs));
+        std::thread::sleep(BOTH_BEGUN);
+        let resumed = sites.hold_up_ike(false);
+        let panicked = |_| Err(LabError::Harness("a thread of the lab panicked".to_owned()));
+        (resumed.and(ours.join().unwrap_or_else(panicked)), theirs.join().unwrap_or_else(panicked))
     });
     match (ours, theirs) {
-        (Err(ours), Err(theirs)) => {
-            Err(LabError::Broken(format!("both refused: {ours}; {theirs}")))
-        }
+        (Err(ours), Err(theirs)) => Err(LabError::Broken(format!("both refused: {ours}; {theirs}"))),
         (Ok(()) | Err(_), Ok(()) | Err(_)) => Ok(()),
     }
 }

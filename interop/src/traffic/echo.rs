@@ -28,15 +28,9 @@ impl std::fmt::Display for EchoReport {
 }
 
 /// Sends `count` echo requests from `from` to `to`, `patience` for each reply.
-pub fn echo(
-    from: &NetNs,
-    to: Ipv4Addr,
-    count: u16,
-    patience: Duration,
-) -> Result<EchoReport, LabError> {
+pub fn echo(from: &NetNs, to: Ipv4Addr, count: u16, patience: Duration) -> Result<EchoReport, LabError> {
     from.enter(|| {
-        let socket =
-            sys::raw_icmp_socket().map_err(|error| LabError::harness("raw ICMP socket", error))?;
+        let socket = sys::raw_icmp_socket().map_err(|error| LabError::harness("raw ICMP socket", error))?;
         let identifier = (std::process::id() & 0xffff) as u16;
         let mut received = 0;
         for sequence in 0..count {
@@ -48,26 +42,14 @@ pub fn echo(
                 received += 1;
             }
         }
-        Ok(EchoReport {
-            sent: u32::from(count),
-            received,
-        })
+        Ok(EchoReport { sent: u32::from(count), received })
     })
 }
 
-fn await_reply(
-    socket: &UdpSocket,
-    from: Ipv4Addr,
-    identifier: u16,
-    sequence: u16,
-    patience: Duration,
-) -> bool {
+fn await_reply(socket: &UdpSocket, from: Ipv4Addr, identifier: u16, sequence: u16, patience: Duration) -> bool {
     let end = Instant::now() + patience;
     let mut packet = [0u8; 2048];
-    while let Some(left) = end
-        .checked_duration_since(Instant::now())
-        .filter(|left| !left.is_zero())
-    {
+    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
         if socket.set_read_timeout(Some(left)).is_err() {
             return false;
         }
@@ -97,13 +79,8 @@ fn request(identifier: u16, sequence: u16) -> Vec<u8> {
 
 /// Whether an IPv4 packet is the intact reply to [`request`].
 fn is_reply(packet: &[u8], identifier: u16, sequence: u16) -> bool {
-    let header = packet
-        .first()
-        .map_or(0, |first| usize::from(first & 0x0f) * 4);
-    let Some(icmp) = packet
-        .get(header..)
-        .filter(|icmp| icmp.len() == 8 + PAYLOAD)
-    else {
+    let header = packet.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
+    let Some(icmp) = packet.get(header..).filter(|icmp| icmp.len() == 8 + PAYLOAD) else {
         return false;
     };
     icmp[0] == ECHO_REPLY
@@ -115,12 +92,7 @@ fn is_reply(packet: &[u8], identifier: u16, sequence: u16) -> bool {
 
 /// The Internet checksum (RFC 1071) of an even number of octets.
 fn checksum(bytes: &[u8]) -> u16 {
-    let sum: u32 = bytes
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .map(|pair| u32::from(u16::from_be_bytes(*pair)))
-        .sum();
+    let sum: u32 = bytes.as_chunks::<2>().0.iter().map(|pair| u32::from(u16::from_be_bytes(*pair))).sum();
     let folded = (sum & 0xffff) + (sum >> 16);
     !((folded & 0xffff) + (folded >> 16)) as u16
 }

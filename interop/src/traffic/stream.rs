@@ -45,25 +45,14 @@ impl StreamReport {
 
     /// Nothing lost, nothing refused, and at least `least` packets sent.
     pub fn ensure_complete(&self, least: u64) -> Result<(), LabError> {
-        ensure(self.sent >= least, || {
-            format!("the stream was shorter than {least} packets: {self}")
-        })?;
-        ensure(self.lost() == 0 && self.refused == 0, || {
-            format!("packets were lost: {self}")
-        })
+        ensure(self.sent >= least, || format!("the stream was shorter than {least} packets: {self}"))?;
+        ensure(self.lost() == 0 && self.refused == 0, || format!("packets were lost: {self}"))
     }
 }
 
 impl std::fmt::Display for StreamReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            sent,
-            received,
-            duplicated,
-            reordered,
-            refused,
-            largest_gap,
-        } = self;
+        let Self { sent, received, duplicated, reordered, refused, largest_gap } = self;
         write!(
             f,
             "{sent} sent, {received} received, {} lost, {duplicated} duplicated, {reordered} reordered, {refused} refused, \
@@ -107,18 +96,11 @@ impl Stream {
     pub const SIZE: usize = 200;
 
     /// Starts `rate` packets a second from `from` to `to`, whose address is `address`, on UDP `port`.
-    pub fn start(
-        from: &NetNs,
-        to: &NetNs,
-        address: Ipv4Addr,
-        port: u16,
-        rate: u32,
-    ) -> Result<Self, LabError> {
+    pub fn start(from: &NetNs, to: &NetNs, address: Ipv4Addr, port: u16, rate: u32) -> Result<Self, LabError> {
         let destination = SocketAddr::from((address, port));
         let shared = Arc::new(Shared::default());
         let socket = to.enter(|| {
-            let socket = UdpSocket::bind(destination)
-                .map_err(|error| LabError::harness("stream receiver", error))?;
+            let socket = UdpSocket::bind(destination).map_err(|error| LabError::harness("stream receiver", error))?;
             sys::force_receive_buffer(&socket, RECEIVE_BUFFER)
                 .map_err(|error| LabError::harness("stream receive buffer", error))?;
             Ok(socket)
@@ -135,11 +117,7 @@ impl Stream {
                 result
             })
         };
-        Ok(Self {
-            shared,
-            sender,
-            receiver,
-        })
+        Ok(Self { shared, sender, receiver })
     }
 
     /// Packets sent so far.
@@ -168,10 +146,7 @@ impl Stream {
         let join = |_| LabError::Harness("a stream thread panicked".to_owned());
         let sent = self.sender.join().map_err(join);
         self.shared.sender_done.store(true, Ordering::Release);
-        let arrivals = self
-            .receiver
-            .join()
-            .map_err(|_| LabError::Harness("a stream thread panicked".to_owned()))??;
+        let arrivals = self.receiver.join().map_err(|_| LabError::Harness("a stream thread panicked".to_owned()))??;
         let refused = sent??;
         Ok(StreamReport {
             sent: self.shared.sent.load(Ordering::Relaxed),
@@ -187,8 +162,8 @@ impl Stream {
 /// Sends at the times the rate gives, counted from the start, so that a late wake-up is caught up with. Returns how many
 /// packets the kernel refused.
 fn send(destination: SocketAddr, rate: u32, shared: &Shared) -> Result<u64, LabError> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
-        .map_err(|error| LabError::harness("stream sender", error))?;
+    let socket =
+        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(|error| LabError::harness("stream sender", error))?;
     let start = Instant::now();
     let interval = Duration::from_secs(1) / rate.max(1);
     let mut packet = [0u8; Stream::SIZE];
@@ -280,10 +255,7 @@ mod tests {
         }
         arrivals.note(b"something else");
         arrivals.note(&packet(u64::MAX));
-        assert_eq!(
-            (arrivals.different, arrivals.duplicated, arrivals.reordered),
-            (5, 2, 1)
-        );
+        assert_eq!((arrivals.different, arrivals.duplicated, arrivals.reordered), (5, 2, 1));
     }
 
     #[test]
@@ -298,31 +270,11 @@ mod tests {
         };
         assert_eq!(report.lost(), 1);
         assert!(report.ensure_complete(1000).is_err());
+        assert!(StreamReport { received: 1000, ..report }.ensure_complete(1000).is_ok());
         assert!(
-            StreamReport {
-                received: 1000,
-                ..report
-            }
-            .ensure_complete(1000)
-            .is_ok()
-        );
-        assert!(
-            StreamReport {
-                received: 1000,
-                ..report
-            }
-            .ensure_complete(1001)
-            .is_err(),
+            StreamReport { received: 1000, ..report }.ensure_complete(1001).is_err(),
             "too short to prove anything"
         );
-        assert!(
-            StreamReport {
-                received: 1000,
-                refused: 1,
-                ..report
-            }
-            .ensure_complete(1000)
-            .is_err()
-        );
+        assert!(StreamReport { received: 1000, refused: 1, ..report }.ensure_complete(1000).is_err());
     }
 }

@@ -27,12 +27,7 @@ impl TransferReport {
 
 impl std::fmt::Display for TransferReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} KiB by TCP in {} ms",
-            self.bytes >> 10,
-            self.took.as_millis()
-        )
+        write!(f, "{} KiB by TCP in {} ms", self.bytes >> 10, self.took.as_millis())
     }
 }
 
@@ -54,18 +49,11 @@ pub fn transfer(
     let receiver = std::thread::spawn(move || receive(&listener, end));
     let start = Instant::now();
     let sent = from.enter(|| send(SocketAddr::from((address, port)), bytes, end));
-    let received = receiver
-        .join()
-        .map_err(|_| LabError::Harness("the TCP receiver panicked".to_owned()))?;
+    let received = receiver.join().map_err(|_| LabError::Harness("the TCP receiver panicked".to_owned()))?;
     sent?;
     let received = received?;
-    ensure(received == bytes, || {
-        format!("{received} of {bytes} bytes arrived by TCP")
-    })?;
-    Ok(TransferReport {
-        bytes,
-        took: start.elapsed(),
-    })
+    ensure(received == bytes, || format!("{received} of {bytes} bytes arrived by TCP"))?;
+    Ok(TransferReport { bytes, took: start.elapsed() })
 }
 
 fn send(destination: SocketAddr, bytes: u64, end: Instant) -> Result<(), LabError> {
@@ -73,13 +61,9 @@ fn send(destination: SocketAddr, bytes: u64, end: Instant) -> Result<(), LabErro
     let mut at = 0;
     let mut block = vec![0; 64 << 10];
     while at < bytes {
-        let len = block
-            .len()
-            .min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
+        let len = block.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
         fill(&mut block[..len], at);
-        stream
-            .set_write_timeout(Some(left(end)?))
-            .map_err(harness)?;
+        stream.set_write_timeout(Some(left(end)?)).map_err(harness)?;
         stream.write_all(&block[..len]).map_err(broken)?;
         at += len as u64;
     }
@@ -90,9 +74,7 @@ fn send(destination: SocketAddr, bytes: u64, end: Instant) -> Result<(), LabErro
 }
 
 fn receive(listener: &TcpListener, end: Instant) -> Result<u64, LabError> {
-    let (mut stream, _) = wait_for("a TCP connection", left(end)?, || {
-        Ok(listener.accept().ok())
-    })?;
+    let (mut stream, _) = wait_for("a TCP connection", left(end)?, || Ok(listener.accept().ok()))?;
     stream.set_nonblocking(false).map_err(harness)?;
     let (mut at, mut block, mut expected) = (0, vec![0; 64 << 10], vec![0; 64 << 10]);
     loop {
@@ -102,9 +84,7 @@ fn receive(listener: &TcpListener, end: Instant) -> Result<u64, LabError> {
             return Ok(at);
         }
         fill(&mut expected[..len], at);
-        ensure(block[..len] == expected[..len], || {
-            format!("TCP data changed under way near byte {at}")
-        })?;
+        ensure(block[..len] == expected[..len], || format!("TCP data changed under way near byte {at}"))?;
         at += len as u64;
     }
 }
