@@ -26,10 +26,7 @@ fuzz_target!(|data: &[u8]| {
         ranges.push(start..arena.len());
         remember(&mut before, &raw);
     }
-    let merging = Merging {
-        tcp: allowed & 1 != 0,
-        udp: allowed & 2 != 0,
-    };
+    let merging = Merging { tcp: allowed & 1 != 0, udp: allowed & 2 != 0 };
     let mut after = PerFlow::new();
     Coalescer::new(merging).coalesce(&mut arena, &ranges, |arena, header, slices| {
         cut(arena, header, slices, &mut after);
@@ -51,11 +48,7 @@ fn next_packet(bytes: &mut Bytes<'_>, flows: &mut [Flow; 4]) -> Vec<u8> {
     }
     let v6 = kind & 4 != 0;
     let flow = &mut flows[usize::from(kind & 3)];
-    let number = if kind & 8 != 0 {
-        protocol::UDP
-    } else {
-        protocol::TCP
-    };
+    let number = if kind & 8 != 0 { protocol::UDP } else { protocol::TCP };
     let (source, destination) = (Bytes(&[kind & 3]).address(v6), Bytes(&[2]).address(v6));
     let mut header = IpHeader::new(source, destination, number);
     let (flags, twist) = (bytes.u8(), bytes.u8());
@@ -73,17 +66,9 @@ fn next_packet(bytes: &mut Bytes<'_>, flows: &mut [Flow; 4]) -> Vec<u8> {
             destination_port: 5000,
             sequence: flow.sequence,
             acknowledgement: 7,
-            flags: if flags & 0xc0 == 0 {
-                0x10 | flags & 0x08
-            } else {
-                flags
-            },
+            flags: if flags & 0xc0 == 0 { 0x10 | flags & 0x08 } else { flags },
             window: 500,
-            options: if twist & 4 != 0 {
-                &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]
-            } else {
-                &[]
-            },
+            options: if twist & 4 != 0 { &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2] } else { &[] },
         };
         tcp(&header, &fields, &payload, &mut out)
     };
@@ -133,11 +118,7 @@ fn one_zero(packet: &mut [u8], at: usize) {
 }
 
 fn cut(arena: &[u8], header: &VnetHeader, slices: &[Range<usize>], after: &mut PerFlow) {
-    let whole: Vec<u8> = slices
-        .iter()
-        .flat_map(|range| &arena[range.clone()])
-        .copied()
-        .collect();
+    let whole: Vec<u8> = slices.iter().flat_map(|range| &arena[range.clone()]).copied().collect();
     assert!(whole.len() <= 65_535);
     if *header == VnetHeader::NONE {
         remember(after, &whole);

@@ -17,14 +17,8 @@ fuzz_target!(|data: &[u8]| {
         integrity: SecretBytes::from(vec![9; suite.integrity_key_len()]),
     };
     let spi = Spi::new(SPI).expect("not reserved");
-    let sa = InboundSa::new(spi, suite, &keys, 64, selectors(tight))
-        .expect("keys of the suite's lengths");
-    let key = PacketKey::new(
-        suite.cipher,
-        suite.integrity,
-        keys.encryption.expose(),
-        keys.integrity.expose(),
-    );
+    let sa = InboundSa::new(spi, suite, &keys, 64, selectors(tight)).expect("keys of the suite's lengths");
+    let key = PacketKey::new(suite.cipher, suite.integrity, keys.encryption.expose(), keys.integrity.expose());
     let key = key.expect("keys of the suite's lengths");
     while !bytes.is_empty() {
         let (sequence, how) = (bytes.u16(), bytes.u8());
@@ -52,11 +46,7 @@ fn suite(choice: u8) -> EspSuite {
         2 => EspSuite::with_mac(Cipher::Null, sha1),
         _ => EspSuite::aead(Cipher::ChaCha20Poly1305),
     };
-    if choice & 4 != 0 {
-        suite.with_esn()
-    } else {
-        suite
-    }
+    if choice & 4 != 0 { suite.with_esn() } else { suite }
 }
 
 fn selectors(tight: u8) -> SelectorPair {
@@ -64,10 +54,7 @@ fn selectors(tight: u8) -> SelectorPair {
         return SelectorPair::any();
     }
     let one = |text: &str| vec![text.parse().expect("a selector")];
-    SelectorPair {
-        local: one("10.0.0.0/30[tcp/80]"),
-        remote: one("10.0.0.0/24"),
-    }
+    SelectorPair { local: one("10.0.0.0/30[tcp/80]"), remote: one("10.0.0.0/24") }
 }
 
 /// Seals any text at all, also one whose length no honest sender would use.
@@ -87,27 +74,17 @@ fn sealed(key: &PacketKey, suite: EspSuite, sequence: u16, inside: &[u8]) -> Vec
         (true, false) => ([spi, low].concat(), &high),
         (false, _) => ([spi, low].concat(), &[]),
     };
-    key.seal(&iv, &aad, trailer, &mut body)
-        .expect("whole blocks and room for the ICV");
+    key.seal(&iv, &aad, trailer, &mut body).expect("whole blocks and room for the ICV");
     [&spi[..], &low, &body].concat()
 }
 
 fn noise(sa: &InboundSa, sequence: u16, inside: &[u8]) {
     let _ = demux(inside);
     let before = (sa.highest_sequence(), sa.packets());
-    let mut packet = [
-        &SPI.to_be_bytes()[..],
-        &u32::from(sequence).to_be_bytes(),
-        inside,
-    ]
-    .concat();
+    let mut packet = [&SPI.to_be_bytes()[..], &u32::from(sequence).to_be_bytes(), inside].concat();
     assert!(sa.open(&mut packet).is_err(), "noise");
     assert!(sa.open(&mut inside.to_vec()).is_err(), "noise");
-    assert_eq!(
-        before,
-        (sa.highest_sequence(), sa.packets()),
-        "noise changes nothing"
-    );
+    assert_eq!(before, (sa.highest_sequence(), sa.packets()), "noise changes nothing");
 }
 
 fn authentic(sa: &InboundSa, sequence: u16, mut packet: Vec<u8>, outer_tos: u8) {
@@ -121,10 +98,7 @@ fn authentic(sa: &InboundSa, sequence: u16, mut packet: Vec<u8>, outer_tos: u8) 
         }
         // With ESN a number left of the window is taken for one of the next 2^32, and then it is not authentic.
         Err(DropReason::Authentication) => {
-            assert!(
-                sa.suite().esn && u64::from(sequence) < sa.highest_sequence(),
-                "it is authentic"
-            );
+            assert!(sa.suite().esn && u64::from(sequence) < sa.highest_sequence(), "it is authentic");
             return;
         }
         Err(_) => {}

@@ -13,10 +13,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(header) = Header::parse(&datagram) {
         let mut again = Vec::new();
         header.write(&mut again);
-        assert_eq!(
-            Header::parse(&[&again, &datagram[Header::LEN..]].concat()),
-            Ok(header)
-        );
+        assert_eq!(Header::parse(&[&again, &datagram[Header::LEN..]].concat()), Ok(header));
         chain(header.next_payload, &datagram[Header::LEN..]);
     }
     // The chain inside an SK payload is read without a header.
@@ -35,10 +32,9 @@ fn chain(first: PayloadType, bytes: &[u8]) {
     match parse_payloads(first, &written) {
         Ok(again) => assert_eq!(again, payloads),
         // Selectors of unknown types are left out when read (RFC 7296 §3.13.1): what remains may be too little to send.
-        Err(error) => assert!(
-            payloads.iter().any(without_selectors) || written.len() > bytes.len(),
-            "{error}: {payloads:?}"
-        ),
+        Err(error) => {
+            assert!(payloads.iter().any(without_selectors) || written.len() > bytes.len(), "{error}: {payloads:?}")
+        }
     }
 }
 

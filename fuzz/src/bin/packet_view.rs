@@ -16,10 +16,7 @@ fuzz_target!(|data: &[u8]| {
     let mut changed = raw.to_vec();
     if let Ok(view) = parsed {
         assert!(view.total_len() <= raw.len());
-        assert_eq!(
-            view.transport_offset() + view.payload().len(),
-            view.total_len()
-        );
+        assert_eq!(view.transport_offset() + view.payload().len(), view.total_len());
         let _ = packet::checksum::verify_transport(&view);
         fragments(raw, &view, mtu);
         answers(raw, &view, mtu);

@@ -5,17 +5,10 @@ use ipsec::{TrafficSelector, selectors};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let parsed: Vec<TrafficSelector> = text
-        .split(',')
-        .take(4)
-        .filter_map(|part| part.parse().ok())
-        .collect();
+    let parsed: Vec<TrafficSelector> = text.split(',').take(4).filter_map(|part| part.parse().ok()).collect();
     for selector in &parsed {
         assert_eq!(selector.to_string().parse(), Ok(selector.clone()));
-        assert!(
-            selector.prefixes().len() <= 256,
-            "a range is at most two prefixes per bit"
-        );
+        assert!(selector.prefixes().len() <= 256, "a range is at most two prefixes per bit");
         assert!(selector.is_subset_of(selector));
     }
     for (a, b) in parsed.iter().zip(parsed.iter().skip(1)) {

@@ -21,11 +21,7 @@ fuzz_target!(|data: &[u8]| {
         let length = segments.segment_len(index);
         assert!(length > 0 && length <= longest);
         assert_eq!(segments.write(index, &mut out), length);
-        assert_eq!(
-            segments.write(index, &mut out[..length - 1]),
-            0,
-            "too short a buffer"
-        );
+        assert_eq!(segments.write(index, &mut out[..length - 1]), 0, "too short a buffer");
         let view = IpView::parse(&out[..length]).expect("a segment of ours parses");
         assert_eq!(view.total_len(), length);
         payload += length;
