@@ -74,17 +74,7 @@ impl Diagnostic {
         suggestion: Option<String>,
     ) -> Diagnostic {
         let (file, message) = (file.into(), message.into());
-        Diagnostic {
-            severity,
-            code,
-            file,
-            line: 1,
-            column: 1,
-            length: 1,
-            message,
-            suggestion,
-            snippet: None,
-        }
+        Diagnostic { severity, code, file, line: 1, column: 1, length: 1, message, suggestion, snippet: None }
     }
 }
 
@@ -92,31 +82,14 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}[{}]: {}", self.severity, self.code, self.message)?;
         let gutter = self.line.to_string().len();
-        writeln!(
-            f,
-            "{:gutter$}--> {}:{}:{}",
-            "", self.file, self.line, self.column
-        )?;
+        writeln!(f, "{:gutter$}--> {}:{}:{}", "", self.file, self.line, self.column)?;
         if let Some(snippet) = &self.snippet {
             // Tabs stay tabs, so that the caret stands under its character whatever their width.
-            let lead: String = snippet
-                .chars()
-                .take(self.column - 1)
-                .map(|c| if c == '\t' { c } else { ' ' })
-                .collect();
-            let room = snippet
-                .chars()
-                .count()
-                .saturating_sub(self.column - 1)
-                .max(1);
+            let lead: String = snippet.chars().take(self.column - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
+            let room = snippet.chars().count().saturating_sub(self.column - 1).max(1);
             writeln!(f, "{:gutter$} |", "")?;
             writeln!(f, "{} | {snippet}", self.line)?;
-            writeln!(
-                f,
-                "{:gutter$} | {lead}{}",
-                "",
-                "^".repeat(self.length.min(room))
-            )?;
+            writeln!(f, "{:gutter$} | {lead}{}", "", "^".repeat(self.length.min(room)))?;
         }
         if let Some(suggestion) = &self.suggestion {
             writeln!(f, "{:gutter$} = help: {suggestion}", "")?;
@@ -141,12 +114,7 @@ pub(crate) struct Report<'a> {
 impl<'a> Report<'a> {
     pub(crate) fn new(files: &'a [SourceFile], secrets: &'a [SourceFile]) -> Report<'a> {
         let sources = files.iter().chain(secrets).collect();
-        Report {
-            sources,
-            first_secret: files.len(),
-            found: Vec::new(),
-            broken_lines: Vec::new(),
-        }
+        Report { sources, first_secret: files.len(), found: Vec::new(), broken_lines: Vec::new() }
     }
 
     pub(crate) fn sources(&self) -> &[&'a SourceFile] {
@@ -167,38 +135,20 @@ impl<'a> Report<'a> {
         }
     }
 
-    pub(crate) fn error(
-        &mut self,
-        code: &'static str,
-        place: Place,
-        message: String,
-        help: Option<String>,
-    ) {
+    pub(crate) fn error(&mut self, code: &'static str, place: Place, message: String, help: Option<String>) {
         if !self.broken_lines.contains(&(place.file, self.line(place))) {
             self.push(Severity::Error, code, place, message, help);
         }
     }
 
     /// Something that should stand at `place` does not. Not reported while syntax errors may have hidden it.
-    pub(crate) fn missing(
-        &mut self,
-        code: &'static str,
-        place: Place,
-        message: String,
-        help: Option<String>,
-    ) {
+    pub(crate) fn missing(&mut self, code: &'static str, place: Place, message: String, help: Option<String>) {
         if self.broken_lines.is_empty() {
             self.push(Severity::Error, code, place, message, help);
         }
     }
 
-    pub(crate) fn warning(
-        &mut self,
-        code: &'static str,
-        place: Place,
-        message: String,
-        help: Option<String>,
-    ) {
+    pub(crate) fn warning(&mut self, code: &'static str, place: Place, message: String, help: Option<String>) {
         if !self.broken_lines.contains(&(place.file, self.line(place))) {
             self.push(Severity::Warning, code, place, message, help);
         }
@@ -210,9 +160,7 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn has_errors(&self) -> bool {
-        self.found
-            .iter()
-            .any(|(_, diagnostic)| diagnostic.severity == Severity::Error)
+        self.found.iter().any(|(_, diagnostic)| diagnostic.severity == Severity::Error)
     }
 
     /// `path:line:column` of a place, to refer to it in a message about another.
@@ -229,26 +177,14 @@ impl<'a> Report<'a> {
     /// All findings in the order of their places.
     pub(crate) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|(place, _)| *place);
-        self.found
-            .into_iter()
-            .map(|(_, diagnostic)| diagnostic)
-            .collect()
+        self.found.into_iter().map(|(_, diagnostic)| diagnostic).collect()
     }
 
     fn line(&self, place: Place) -> usize {
-        self.sources.get(place.file).map_or(0, |source| {
-            locate(&source.text, place.start, place.end).line
-        })
+        self.sources.get(place.file).map_or(0, |source| locate(&source.text, place.start, place.end).line)
     }
 
-    fn push(
-        &mut self,
-        severity: Severity,
-        code: &'static str,
-        place: Place,
-        message: String,
-        help: Option<String>,
-    ) {
+    fn push(&mut self, severity: Severity, code: &'static str, place: Place, message: String, help: Option<String>) {
         // An error must not be lost behind warnings: it decides whether the files are used.
         let keep = !self.is_full() || (severity == Severity::Error && !self.has_errors());
         let Some(source) = self.sources.get(place.file).filter(|_| keep) else {
@@ -309,12 +245,7 @@ mod tests {
         let files = [SourceFile::new("u.toml", "x".repeat(500))];
         let mut report = Report::new(&files, &[]);
         for start in 0..300 {
-            report.warning(
-                code::WEAK,
-                Place::new(0, start..start + 1),
-                format!("w{start}"),
-                None,
-            );
+            report.warning(code::WEAK, Place::new(0, start..start + 1), format!("w{start}"), None);
         }
         report.error(code::INVALID, Place::new(0, 400..401), "e".into(), None);
         assert!(report.has_errors());

@@ -3,7 +3,7 @@
 //! [`underpass_toml`] is the product's own format; [`diagnostic`] says what is wrong in any of them.
 
 pub mod diagnostic;
-mod encoding;
+pub mod encoding;
 mod nearest;
 mod rfc3339;
 mod source;
@@ -11,5 +11,5 @@ pub mod underpass_toml;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use nearest::nearest;
-pub use rfc3339::rfc3339;
+pub use rfc3339::{parse_rfc3339, rfc3339};
 pub use source::SourceFile;

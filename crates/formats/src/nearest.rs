@@ -18,10 +18,7 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
             continue;
         }
         let distance = distance(&folded, &other);
-        if distance <= limit
-            && distance < other.len()
-            && best.is_none_or(|(least, _)| distance < least)
-        {
+        if distance <= limit && distance < other.len() && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));
         }
     }
@@ -29,16 +26,7 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
 }
 
 fn fold(word: &str) -> Vec<char> {
-    word.chars()
-        .take(LONGEST + 1)
-        .map(|c| {
-            if c == '-' {
-                '_'
-            } else {
-                c.to_ascii_lowercase()
-            }
-        })
-        .collect()
+    word.chars().take(LONGEST + 1).map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() }).collect()
 }
 
 /// Optimal string alignment distance: insertions, deletions, substitutions and exchanges of neighbours.
@@ -66,15 +54,7 @@ mod tests {
 
     #[test]
     fn finds_the_word_that_was_meant_and_nothing_far_off() {
-        let known = [
-            "remote_address",
-            "local_address",
-            "psk",
-            "start",
-            "status",
-            "down",
-            "up",
-        ];
+        let known = ["remote_address", "local_address", "psk", "start", "status", "down", "up"];
         let table = [
             ("remote_adress", Some("remote_address")),
             ("remote-address", Some("remote_address")),

@@ -5,11 +5,7 @@
 pub fn rfc3339(unix_seconds: u64, millis: u32) -> String {
     /// 9999-12-31T23:59:59Z.
     const LAST: u64 = 253_402_300_799;
-    let (seconds, millis) = if unix_seconds > LAST {
-        (LAST, 999)
-    } else {
-        (unix_seconds, millis.min(999))
-    };
+    let (seconds, millis) = if unix_seconds > LAST { (LAST, 999) } else { (unix_seconds, millis.min(999)) };
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
@@ -28,17 +24,60 @@ fn civil(days: u64) -> (u64, u64, u64) {
     // Five months from March have 153 days, and so have the next five.
     let month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
     (era * 400 + year_of_era + carry, month, day)
+}
+
+/// Seconds since 1970 of a time as [`rfc3339`] writes it; `None` for anything else, other offsets than `Z` included.
+pub fn parse_rfc3339(text: &str) -> Option<u64> {
+    let digits = |range: std::ops::Range<usize>| -> Option<u64> {
+        let part = text.get(range)?;
+        part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?
+    };
+    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
+    let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
+    if year < 1970 || !(1..=12).contains(&month) || day == 0 || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // The day is sought by the inverse, which is the one place that knows the calendar: a year has at most 366 days, so
+    // that the guess is never past the date, and at most a month of a day per leap year short.
+    let shortest = (year - 1970) * 365 + (month - 1) * 28;
+    let days = (shortest..shortest + 2100).find(|days| civil(*days) == (year, month, day))?;
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
+    // Written again, it must be the same text but for the fraction.
+    let written = rfc3339(seconds, 0);
+    let fraction = text.get(19..)?.strip_suffix('Z')?;
+    let whole = fraction.is_empty()
+        || fraction.strip_prefix('.').is_some_and(|f| !f.is_empty() && f.bytes().all(|b| b.is_ascii_digit()));
+    (whole && text.get(..19) == written.get(..19)).then_some(seconds)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_reads_back_and_nothing_else_is_read() {
+        for seconds in (0..253_402_300_799_u64).step_by(86_400 * 997 + 12_345) {
+            assert_eq!(parse_rfc3339(&rfc3339(seconds, 7)), Some(seconds));
+        }
+        assert_eq!(parse_rfc3339("2026-11-20T17:45:27Z"), Some(1_795_196_727));
+        for text in [
+            "",
+            "2026-11-20",
+            "2026-11-20 17:45:27Z",
+            "2026-02-30T00:00:00Z",
+            "2026-11-20T17:45:27",
+            "1969-12-31T23:59:59Z",
+            "2026-11-20T17:45:27+01:00",
+            "2026-11-20T24:00:00Z",
+            "2026-11-20T17:45:27.Z",
+            "+026-11-20T17:45:27Z",
+            "ü026-11-20T17:45:27Z",
+        ] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn known_times_are_written_right() {
@@ -60,8 +99,7 @@ mod tests {
 
     #[test]
     fn every_day_of_four_centuries_follows_the_one_before() {
-        let leap =
-            |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
+        let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
         let (mut year, mut month, mut day) = (1970, 1, 1);
         for days in 0..146_097 {
             assert_eq!(civil(days), (year, month, day));

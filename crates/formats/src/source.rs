@@ -15,10 +15,7 @@ pub struct SourceFile {
 impl SourceFile {
     /// A file at `path` holding `text`.
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> SourceFile {
-        SourceFile {
-            path: path.into(),
-            text: text.into(),
-        }
+        SourceFile { path: path.into(), text: text.into() }
     }
 }
 
@@ -30,10 +27,7 @@ impl Drop for SourceFile {
 
 impl std::fmt::Debug for SourceFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SourceFile")
-            .field("path", &self.path)
-            .field("bytes", &self.text.len())
-            .finish()
+        f.debug_struct("SourceFile").field("path", &self.path).field("bytes", &self.text.len()).finish()
     }
 }
 
@@ -47,11 +41,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(file: usize, span: Range<usize>) -> Place {
-        Place {
-            file,
-            start: span.start,
-            end: span.end.max(span.start),
-        }
+        Place { file, start: span.start, end: span.end.max(span.start) }
     }
 }
 
@@ -84,37 +74,19 @@ pub(crate) fn locate(text: &str, start: usize, end: usize) -> Located {
     let end = floor_boundary(text, end).max(start);
     let (before, from) = text.split_at(start);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line_end = from
-        .find('\n')
-        .map_or(text.len(), |newline| start + newline);
+    let line_end = from.find('\n').map_or(text.len(), |newline| start + newline);
     let line = before.matches('\n').count() + 1;
-    let column = text
-        .get(line_start..start)
-        .map_or(0, |lead| lead.chars().count())
-        + 1;
-    let covered = text
-        .get(start..end.min(line_end))
-        .map_or(0, |part| part.trim_end().chars().count());
+    let column = text.get(line_start..start).map_or(0, |lead| lead.chars().count()) + 1;
+    let covered = text.get(start..end.min(line_end)).map_or(0, |part| part.trim_end().chars().count());
     let shown: String = text
         .get(line_start..line_end)
         .unwrap_or_default()
         .trim_end()
         .chars()
         .take(SHOWN_LINE)
-        .map(|c| {
-            if c.is_control() && c != '\t' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
+        .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
         .collect();
-    Located {
-        line,
-        column,
-        length: covered.clamp(1, SHOWN_LINE),
-        text: shown,
-    }
+    Located { line, column, length: covered.clamp(1, SHOWN_LINE), text: shown }
 }
 
 fn floor_boundary(text: &str, mut offset: usize) -> usize {
@@ -145,11 +117,7 @@ mod tests {
         ];
         for (start, end, line, column, length, shown) in table {
             let located = locate(text, start, end);
-            assert_eq!(
-                (located.line, located.column, located.length),
-                (line, column, length),
-                "{start}..{end}"
-            );
+            assert_eq!((located.line, located.column, located.length), (line, column, length), "{start}..{end}");
             assert_eq!(located.text, shown);
         }
         assert_eq!(locate("", 0, 0).line, 1);
@@ -163,9 +131,6 @@ mod tests {
     #[test]
     fn debug_hides_the_text() {
         let shown = format!("{:?}", SourceFile::new("secrets.toml", "very private"));
-        assert!(
-            shown.contains("secrets.toml") && !shown.contains("private"),
-            "{shown}"
-        );
+        assert!(shown.contains("secrets.toml") && !shown.contains("private"), "{shown}");
     }
 }

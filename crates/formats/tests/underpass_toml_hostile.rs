@@ -54,23 +54,10 @@ const WORDS: [&str; 40] = [
 
 #[derive(Clone, Debug)]
 enum Mutation {
-    Cut {
-        at: usize,
-        length: usize,
-    },
-    Insert {
-        at: usize,
-        word: usize,
-    },
-    Copy {
-        from: usize,
-        length: usize,
-        to: usize,
-    },
-    Replace {
-        at: usize,
-        with: char,
-    },
+    Cut { at: usize, length: usize },
+    Insert { at: usize, word: usize },
+    Copy { from: usize, length: usize, to: usize },
+    Replace { at: usize, with: char },
 }
 
 fn mutation() -> impl Strategy<Value = Mutation> {
@@ -78,11 +65,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
     prop_oneof![
         (at.clone(), 1..40_usize).prop_map(|(at, length)| Mutation::Cut { at, length }),
         (at.clone(), 0..WORDS.len()).prop_map(|(at, word)| Mutation::Insert { at, word }),
-        (at.clone(), 1..200_usize, at.clone()).prop_map(|(from, length, to)| Mutation::Copy {
-            from,
-            length,
-            to
-        }),
+        (at.clone(), 1..200_usize, at.clone()).prop_map(|(from, length, to)| Mutation::Copy { from, length, to }),
         (at, any::<char>()).prop_map(|(at, with)| Mutation::Replace { at, with }),
     ]
 }
@@ -91,8 +74,7 @@ fn mutate(text: &str, mutations: &[Mutation]) -> String {
     let mut chars: Vec<char> = text.chars().collect();
     for mutation in mutations {
         let size = chars.len();
-        let range =
-            |at: usize, length: usize| at.min(size)..(at + length).min(size).max(at.min(size));
+        let range = |at: usize, length: usize| at.min(size)..(at + length).min(size).max(at.min(size));
         match *mutation {
             Mutation::Cut { at, length } => drop(chars.drain(range(at, length))),
             Mutation::Insert { at, word } => drop(chars.splice(range(at, 0), WORDS[word].chars())),
@@ -112,46 +94,22 @@ fn check(config: &str, secrets: &str) {
     assert!(!secrets_path(&files).is_empty());
     let found = match parse(&files, &keys) {
         Ok(loaded) => {
-            assert!(
-                loaded
-                    .warnings
-                    .iter()
-                    .all(|d| d.severity == Severity::Warning)
-            );
+            assert!(loaded.warnings.iter().all(|d| d.severity == Severity::Warning));
             loaded.warnings
         }
         Err(found) => {
-            assert!(
-                found.iter().any(|d| d.severity == Severity::Error),
-                "refused without an error"
-            );
+            assert!(found.iter().any(|d| d.severity == Severity::Error), "refused without an error");
             found
         }
     };
     for diagnostic in found {
-        let source = if diagnostic.file == "secrets.toml" {
-            secrets
-        } else {
-            config
-        };
+        let source = if diagnostic.file == "secrets.toml" { secrets } else { config };
         assert!(diagnostic.file == "secrets.toml" || diagnostic.file == "underpass.toml");
-        assert!(
-            (1..=source.split('\n').count()).contains(&diagnostic.line),
-            "{diagnostic:?}"
-        );
-        assert!(
-            diagnostic.column >= 1 && diagnostic.length >= 1 && !diagnostic.message.is_empty(),
-            "{diagnostic:?}"
-        );
+        assert!((1..=source.split('\n').count()).contains(&diagnostic.line), "{diagnostic:?}");
+        assert!(diagnostic.column >= 1 && diagnostic.length >= 1 && !diagnostic.message.is_empty(), "{diagnostic:?}");
         let rendered = diagnostic.to_string();
-        assert!(
-            !rendered.contains(|c: char| c.is_control() && c != '\n' && c != '\t'),
-            "{rendered:?}"
-        );
-        assert!(
-            !rendered.contains("4Jw0Qm2kT8") && !rendered.contains("cHVibGlzaGVk"),
-            "{rendered}"
-        );
+        assert!(!rendered.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{rendered:?}");
+        assert!(!rendered.contains("4Jw0Qm2kT8") && !rendered.contains("cHVibGlzaGVk"), "{rendered}");
     }
 }
 
@@ -189,10 +147,7 @@ fn a_file_too_large_is_refused_and_a_deep_one_does_not_overflow_the_stack() {
     check(&format!("x = {}", "[".repeat(200_000)), SECRETS);
     check(&format!("x = {}", "{a=".repeat(100_000)), SECRETS);
     check(&format!("{} = 1", vec!["a"; 100_000].join(".")), SECRETS);
-    check(
-        &format!("[{}]", vec!["connection"; 50_000].join(".")),
-        SECRETS,
-    );
+    check(&format!("[{}]", vec!["connection"; 50_000].join(".")), SECRETS);
 }
 
 #[test]

@@ -1,2 +1,84 @@
-//! The underpass binary.
-fn main() {}
+//! The underpass binary: one subcommand per file under `commands`, thin over the crates that do the work.
+
+mod client;
+mod commands;
+mod duration;
+mod exit;
+mod files;
+mod table;
+mod tunnels;
+
+use clap::{Parser, Subcommand};
+use exit::{Exit, Failure};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Site-to-site VPN: IPsec gateway, demo and diagnosis in one binary.
+#[derive(Parser)]
+#[command(name = "underpass", version, after_help = exit::HELP, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Gateway(commands::gateway::Args),
+    Status(commands::status::Args),
+    Up(commands::up::Args),
+    Down(commands::down::Args),
+    Rekey(commands::rekey::Args),
+    Wait(commands::wait::Args),
+    Log(commands::log::Args),
+    Reload(commands::reload::Args),
+    Capture(commands::capture::Args),
+}
+
+impl Command {
+    fn json(&self) -> bool {
+        match self {
+            Command::Gateway(args) => args.json,
+            Command::Status(args) => args.control.json,
+            Command::Up(args) => args.control.json,
+            Command::Down(args) => args.control.json,
+            Command::Rekey(args) => args.control.json,
+            Command::Wait(args) => args.control.json,
+            Command::Log(args) => args.control.json,
+            Command::Reload(args) => args.control.json,
+            Command::Capture(args) => args.control.json,
+        }
+    }
+
+    fn run(&self, out: &mut dyn Write) -> Result<Exit, Failure> {
+        match self {
+            Command::Gateway(args) => commands::gateway::run(args, out),
+            Command::Status(args) => commands::status::run(args, out),
+            Command::Up(args) => commands::up::run(args, out),
+            Command::Down(args) => commands::down::run(args, out),
+            Command::Rekey(args) => commands::rekey::run(args, out),
+            Command::Wait(args) => commands::wait::run(args, out),
+            Command::Log(args) => commands::log::run(args, out),
+            Command::Reload(args) => commands::reload::run(args, out),
+            Command::Capture(args) => commands::capture::run(args, out),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let mut out = std::io::stdout().lock();
+    let failure = match command.run(&mut out).and_then(|exit| out.flush().map(|()| exit).map_err(Failure::from)) {
+        Ok(exit) => return exit.into(),
+        Err(failure) => failure,
+    };
+    // A reader of ours that has gone wants to hear nothing; a message that cannot be written has nobody to go to.
+    if failure.exit != Exit::Ok {
+        if command.json() {
+            let _ = writeln!(out, "{}", failure.json());
+        } else {
+            let hint = failure.hint.iter().map(|hint| format!("\n  help: {hint}")).collect::<String>();
+            let _ = writeln!(std::io::stderr(), "error: {}{hint}", failure.message);
+        }
+    }
+    failure.exit.into()
+}

@@ -21,40 +21,23 @@ pub(crate) fn check(drafts: &[Draft], policies: &[Policy], report: &mut Report) 
 /// policy for that address takes it out again.
 fn route_loops(drafts: &[Draft], policies: &[Policy], report: &mut Report) {
     let bypassed = |address: IpAddr| {
-        let covers = |selector: &TrafficSelector| {
-            selector.protocol == 0 && selector.contains_address(address)
-        };
-        policies
-            .iter()
-            .any(|policy| policy.action == PolicyAction::Bypass && policy.remote.iter().any(covers))
+        let covers = |selector: &TrafficSelector| selector.protocol == 0 && selector.contains_address(address);
+        policies.iter().any(|policy| policy.action == PolicyAction::Bypass && policy.remote.iter().any(covers))
     };
     let peers: BTreeMap<IpAddr, &str> = drafts
         .iter()
-        .flat_map(|draft| {
-            draft
-                .connection
-                .peer
-                .remote_addresses
-                .iter()
-                .map(move |address| (*address, draft))
-        })
+        .flat_map(|draft| draft.connection.peer.remote_addresses.iter().map(move |address| (*address, draft)))
         .filter(|(address, _)| !bypassed(*address))
         .map(|(address, draft)| (address, &*draft.connection.peer.name.0))
         .collect();
-    for route in drafts
-        .iter()
-        .flat_map(|draft| &draft.children)
-        .flat_map(|child| &child.routes)
-    {
+    for route in drafts.iter().flat_map(|draft| &draft.children).flat_map(|child| &child.routes) {
         if report.is_full() {
             return;
         }
         let (network, length) = route.value;
         let covered = TrafficSelector::from_prefix(network, length);
         if let Some((peer, name)) = peers.range(covered.start..=covered.end).next() {
-            let message = format!(
-                "the route {network}/{length} covers {peer}, the address of the peer of `{name}`"
-            );
+            let message = format!("the route {network}/{length} covers {peer}, the address of the peer of `{name}`");
             let help = format!(
                 "the tunnel's own packets to {peer} would be routed into the tunnel and never leave; list narrower prefixes \
                  in `routes`, or take the address out with a policy: `action = \"bypass\"`, `remote = [\"{peer}\"]`"
@@ -79,50 +62,27 @@ fn same_traffic(drafts: &[Draft], report: &mut Report) {
     for (connection, draft) in drafts.iter().enumerate() {
         for (child, at) in draft.children.iter().enumerate() {
             let (local, place) = (at.child.local.as_slice(), at.remote_place);
-            claims.extend(at.child.remote.iter().map(|remote| Claim {
-                remote,
-                local,
-                connection,
-                child,
-                place,
-            }));
+            claims.extend(at.child.remote.iter().map(|remote| Claim { remote, local, connection, child, place }));
         }
     }
     claims.sort_by_key(|claim| (claim.remote.start, claim.place));
     let (mut told, mut comparisons) = (BTreeSet::new(), 0);
     for (index, one) in claims.iter().enumerate() {
-        for other in claims
-            .iter()
-            .skip(index + 1)
-            .take_while(|other| other.remote.start <= one.remote.end)
-        {
+        for other in claims.iter().skip(index + 1).take_while(|other| other.remote.start <= one.remote.end) {
             comparisons += 1;
             if comparisons > MOST_COMPARISONS || report.is_full() {
                 return;
             }
             let meet = |a: &TrafficSelector, b: &TrafficSelector| a.intersection(b).is_some();
-            let locals_meet = || {
-                one.local
-                    .iter()
-                    .any(|a| other.local.iter().any(|b| meet(a, b)))
-            };
+            let locals_meet = || one.local.iter().any(|a| other.local.iter().any(|b| meet(a, b)));
             if (one.connection, one.child) == (other.connection, other.child)
                 || !meet(one.remote, other.remote)
                 || !locals_meet()
             {
                 continue;
             }
-            let (first, second) = if one.place < other.place {
-                (one, other)
-            } else {
-                (other, one)
-            };
-            if told.insert((
-                first.connection,
-                first.child,
-                second.connection,
-                second.child,
-            )) {
+            let (first, second) = if one.place < other.place { (one, other) } else { (other, one) };
+            if told.insert((first.connection, first.child, second.connection, second.child)) {
                 tell_overlap(drafts, first, second, report);
             }
         }
@@ -131,32 +91,21 @@ fn same_traffic(drafts: &[Draft], report: &mut Report) {
 
 fn tell_overlap(drafts: &[Draft], first: &Claim, second: &Claim, report: &mut Report) {
     let name = |claim: &Claim| {
-        drafts
-            .get(claim.connection)
-            .map_or_else(String::new, |draft| {
-                let child = draft
-                    .children
-                    .get(claim.child)
-                    .map_or("", |at| &*at.child.name.0);
-                format!("{}/{child}", draft.connection.peer.name)
-            })
+        drafts.get(claim.connection).map_or_else(String::new, |draft| {
+            let child = draft.children.get(claim.child).map_or("", |at| &*at.child.name.0);
+            format!("{}/{child}", draft.connection.peer.name)
+        })
     };
     let (one, two) = (name(first), name(second));
     let where_first = report.name_of(first.place);
     let same = first.remote == second.remote && first.local == second.local;
     // Children of one connection may overlap on purpose, and so do tunnels that leave the choice to routes.
-    let on_purpose = first.connection == second.connection
-        || first
-            .remote
-            .prefixes()
-            .iter()
-            .all(|(_, length)| *length == 0);
+    let on_purpose =
+        first.connection == second.connection || first.remote.prefixes().iter().all(|(_, length)| *length == 0);
     let help = format!("narrow one of the two; `{one}` is at {where_first}");
     if same && !on_purpose {
-        let message = format!(
-            "`{two}` claims the same traffic as `{one}` ({}), and would get none of it",
-            second.remote
-        );
+        let message =
+            format!("`{two}` claims the same traffic as `{one}` ({}), and would get none of it", second.remote);
         report.error(code::OVERLAP, second.place, message, Some(help));
     } else if same || first.connection != second.connection {
         let message = format!(
@@ -176,20 +125,12 @@ fn same_peers(drafts: &[Draft], report: &mut Report) {
         addresses.sort_unstable();
         let remote_id = peer.remote_id.as_ref().map(ToString::to_string);
         let names = &draft.connection.remote_names;
-        let key = format!(
-            "{:?} {addresses:?} {names:?} {} {remote_id:?}",
-            peer.local_address, peer.local_id
-        );
+        let key = format!("{:?} {addresses:?} {names:?} {} {remote_id:?}", peer.local_address, peer.local_id);
         match known.get(&key) {
             Some(first) => {
                 let name = &first.connection.peer.name;
-                let message = format!(
-                    "`{}` has the same peer and identities as `{name}`",
-                    peer.name
-                );
-                let help = format!(
-                    "make it a second child of `{name}`, or give one of them another identity"
-                );
+                let message = format!("`{}` has the same peer and identities as `{name}`", peer.name);
+                let help = format!("make it a second child of `{name}`, or give one of them another identity");
                 report.warning(code::OVERLAP, draft.remote_place, message, Some(help));
             }
             None => {

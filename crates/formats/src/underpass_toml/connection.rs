@@ -32,17 +32,8 @@ pub(crate) struct Draft {
     pub(crate) children: Vec<child::Draft>,
 }
 
-pub(crate) fn read(
-    named: Named,
-    listen: &[IpAddr],
-    secrets: &Secrets,
-    report: &mut Report,
-) -> Draft {
-    let Named {
-        name,
-        place,
-        mut section,
-    } = named;
+pub(crate) fn read(named: Named, listen: &[IpAddr], secrets: &Secrets, report: &mut Report) -> Draft {
+    let Named { name, place, mut section } = named;
     let remote = Remote::read(&mut section, report);
     let has_local_address = section.has("local_address");
     let local_address = local_address(&mut section, listen, &remote, report);
@@ -52,23 +43,12 @@ pub(crate) fn read(
         name: PeerName::from(name),
         local_address,
         local_id: {
-            let only_listen = if let [address] = listen {
-                Some(*address)
-            } else {
-                None
-            };
-            local_id(
-                &mut section,
-                local_address.or(only_listen),
-                has_local_address,
-                report,
-            )
+            let only_listen = if let [address] = listen { Some(*address) } else { None };
+            local_id(&mut section, local_address.or(only_listen), has_local_address, report)
         },
         remote_id: remote_id(&mut section, &remote, report),
         psk: {
-            let entry = section
-                .text("psk", report)
-                .unwrap_or(At { value: name, place });
+            let entry = section.text("psk", report).unwrap_or(At { value: name, place });
             secrets.get(entry, name, report)
         },
         proposals: proposals(&mut section, report),
@@ -79,16 +59,10 @@ pub(crate) fn read(
         dpd: dpd(&mut section, report),
         retransmit: retransmit(&mut section, report),
         retry: match section.integer_or_word("retry", report) {
-            Some(Some(tries)) => Retry {
-                tries: u32::try_from(tries).ok(),
-                ..Retry::default()
-            },
+            Some(Some(tries)) => Retry { tries: u32::try_from(tries).ok(), ..Retry::default() },
             Some(None) | None => Retry::default(),
         },
-        fragment_size: match section
-            .integer("fragmentation_bytes", report)
-            .map(|at| at.value)
-        {
+        fragment_size: match section.integer("fragmentation_bytes", report).map(|at| at.value) {
             Some(0) => None,
             Some(bytes) => u16::try_from(bytes).ok(),
             None => Some(FRAGMENT_SIZE),
@@ -105,24 +79,11 @@ pub(crate) fn read(
     };
     let tunnel = tunnel(&mut section, report);
     section.finish(report);
-    let mut routes: Vec<(IpAddr, u8)> = children
-        .iter()
-        .flat_map(|draft| &draft.routes)
-        .map(|at| at.value)
-        .collect();
+    let mut routes: Vec<(IpAddr, u8)> = children.iter().flat_map(|draft| &draft.routes).map(|at| at.value).collect();
     routes.sort_unstable();
     routes.dedup();
-    let connection = Connection {
-        peer,
-        remote_names: remote.names,
-        routes,
-        tunnel,
-    };
-    Draft {
-        connection,
-        remote_place: remote.place,
-        children,
-    }
+    let connection = Connection { peer, remote_names: remote.names, routes, tunnel };
+    Draft { connection, remote_place: remote.place, children }
 }
 
 /// `remote_address`, taken apart.
@@ -135,14 +96,8 @@ struct Remote {
 
 impl Remote {
     fn read(section: &mut Section, report: &mut Report) -> Remote {
-        let mut remote = Remote {
-            addresses: Vec::new(),
-            names: Vec::new(),
-            any: false,
-            place: section.place,
-        };
-        let Some(texts) = section.take_texts_or_require("remote_address", "\"192.0.2.2\"", report)
-        else {
+        let mut remote = Remote { addresses: Vec::new(), names: Vec::new(), any: false, place: section.place };
+        let Some(texts) = section.take_texts_or_require("remote_address", "\"192.0.2.2\"", report) else {
             return remote;
         };
         remote.place = texts.first().map_or(section.place, |text| text.place);
@@ -151,12 +106,7 @@ impl Remote {
         }
         if remote.any && texts.len() > 1 {
             let message = "`remote_address`: `any` stands alone".to_owned();
-            report.error(
-                code::CONFLICT,
-                remote.place,
-                message,
-                Some("leave out `any`, or everything else".into()),
-            );
+            report.error(code::CONFLICT, remote.place, message, Some("leave out `any`, or everything else".into()));
         }
         remote
     }
@@ -180,13 +130,13 @@ impl Remote {
         } else if is_dns_name(word) {
             self.names.push(word.to_owned());
         } else {
-            let message = format!(
-                "`remote_address`: `{}` is neither an IP address nor a DNS name",
-                shown(word)
-            );
+            let message = format!("`remote_address`: `{}` is neither an IP address nor a DNS name", shown(word));
             let help = match word.split_once('/') {
-                Some((address, _)) if address.parse::<IpAddr>().is_ok() => format!("the peer's own address has no prefix length: `{address}`"),
-                _ => "write it as in `192.0.2.2`, `2001:db8::2` or `vpn.example.net`; `any` accepts every address".to_owned(),
+                Some((address, _)) if address.parse::<IpAddr>().is_ok() => {
+                    format!("the peer's own address has no prefix length: `{address}`")
+                }
+                _ => "write it as in `192.0.2.2`, `2001:db8::2` or `vpn.example.net`; `any` accepts every address"
+                    .to_owned(),
             };
             report.error(code::INVALID, text.place, message, Some(help));
         }
@@ -209,61 +159,31 @@ fn is_dns_name(text: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label) && !name.rsplit('.').next().is_some_and(number)
 }
 
-fn local_address(
-    section: &mut Section,
-    listen: &[IpAddr],
-    remote: &Remote,
-    report: &mut Report,
-) -> Option<IpAddr> {
+fn local_address(section: &mut Section, listen: &[IpAddr], remote: &Remote, report: &mut Report) -> Option<IpAddr> {
     let text = section.text("local_address", report)?;
     let local = address(text, "local_address", report)?;
     if !listen.is_empty() && !listen.contains(&local) {
-        let message =
-            format!("`local_address`: {local} is not among the addresses of `listen` in [gateway]");
+        let message = format!("`local_address`: {local} is not among the addresses of `listen` in [gateway]");
         let help = format!(
             "add it there, or choose {}",
-            listen
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(" or ")
+            listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
         );
         report.error(code::CONFLICT, text.place, message, Some(help));
     }
     if remote.addresses.contains(&local) {
         let message = format!("`local_address` and `remote_address` are both {local}");
-        report.error(
-            code::CONFLICT,
-            text.place,
-            message,
-            Some("a gateway has no tunnel to itself".into()),
-        );
+        report.error(code::CONFLICT, text.place, message, Some("a gateway has no tunnel to itself".into()));
     }
     let same_family = |address: &IpAddr| address.is_ipv4() == local.is_ipv4();
-    if remote.names.is_empty()
-        && !remote.addresses.is_empty()
-        && !remote.addresses.iter().any(same_family)
-    {
-        let message = format!(
-            "`local_address` {local} cannot reach `remote_address`: one is IPv4, the other IPv6"
-        );
-        report.error(
-            code::CONFLICT,
-            text.place,
-            message,
-            Some("both ends of a tunnel are of one family".into()),
-        );
+    if remote.names.is_empty() && !remote.addresses.is_empty() && !remote.addresses.iter().any(same_family) {
+        let message = format!("`local_address` {local} cannot reach `remote_address`: one is IPv4, the other IPv6");
+        report.error(code::CONFLICT, text.place, message, Some("both ends of a tunnel are of one family".into()));
     }
     Some(local)
 }
 
 /// Our identity: what is written, else our address. A `local_address` that was written and is wrong asks for nothing more.
-fn local_id(
-    section: &mut Section,
-    address: Option<IpAddr>,
-    has_local_address: bool,
-    report: &mut Report,
-) -> Id {
+fn local_id(section: &mut Section, address: Option<IpAddr>, has_local_address: bool, report: &mut Report) -> Id {
     /// Stands in after an error, which keeps it from being used.
     const NOBODY: Id = Id::KeyId(Vec::new());
     match (section.text("local_id", report), address) {
@@ -271,11 +191,7 @@ fn local_id(
         (None, Some(address)) => Id::from(address),
         (None, None) => {
             if !has_local_address {
-                section.require(
-                    "local_id",
-                    "\"g1.example.net\"` or `local_address = \"192.0.2.1\"",
-                    report,
-                );
+                section.require("local_id", "\"g1.example.net\"` or `local_address = \"192.0.2.1\"", report);
             }
             NOBODY
         }
@@ -284,22 +200,15 @@ fn local_id(
 
 fn remote_id(section: &mut Section, remote: &Remote, report: &mut Report) -> Option<Id> {
     if let Some(text) = section.text("remote_id", report) {
-        return if text.value == "any" {
-            None
-        } else {
-            id(text, "remote_id", report)
-        };
+        return if text.value == "any" { None } else { id(text, "remote_id", report) };
     }
     match (remote.addresses.as_slice(), remote.names.as_slice()) {
         ([address], []) => Some(Id::from(*address)),
         ([], [name]) => Some(Id::Fqdn(name.clone())),
         ([], []) => None,
         _ => {
-            let message =
-                "`remote_address` has several entries, so `remote_id` cannot be taken from it"
-                    .to_owned();
-            let help =
-                "add `remote_id = \"…\"`, or `\"any\"` for whoever proves the key".to_owned();
+            let message = "`remote_address` has several entries, so `remote_id` cannot be taken from it".to_owned();
+            let help = "add `remote_id = \"…\"`, or `\"any\"` for whoever proves the key".to_owned();
             report.missing(code::INVALID, remote.place, message, Some(help));
             None
         }
@@ -310,12 +219,7 @@ fn id(text: At<&str>, name: &str, report: &mut Report) -> Option<Id> {
     match text.value.parse::<Id>() {
         Ok(id) => Some(id),
         Err(error) => {
-            report.error(
-                code::INVALID,
-                text.place,
-                format!("`{name}`: {}", shown_long(&error)),
-                None,
-            );
+            report.error(code::INVALID, text.place, format!("`{name}`: {}", shown_long(&error)), None);
             None
         }
     }
@@ -334,12 +238,7 @@ fn proposals(section: &mut Section, report: &mut Report) -> Vec<IkeProposal> {
                 proposals.extend(listed);
             }
             Err(error) => {
-                report.error(
-                    code::INVALID,
-                    text.place,
-                    format!("`ike_proposals`: {}", shown_long(&error)),
-                    None,
-                );
+                report.error(code::INVALID, text.place, format!("`ike_proposals`: {}", shown_long(&error)), None);
             }
         }
     }
@@ -355,16 +254,9 @@ pub(crate) fn weak(name: &str, place: Place, reasons: BTreeSet<&'static str>, re
 }
 
 fn dpd(section: &mut Section, report: &mut Report) -> Dpd {
-    let interval = section
-        .integer("dpd_interval_seconds", report)
-        .map_or(DPD_INTERVAL, |at| at.value);
-    let timeout = section
-        .integer("dpd_timeout_seconds", report)
-        .map_or(DPD_TIMEOUT, |at| at.value);
-    Dpd {
-        interval: (interval > 0).then(|| Duration::from_secs(interval)),
-        timeout: Duration::from_secs(timeout),
-    }
+    let interval = section.integer("dpd_interval_seconds", report).map_or(DPD_INTERVAL, |at| at.value);
+    let timeout = section.integer("dpd_timeout_seconds", report).map_or(DPD_TIMEOUT, |at| at.value);
+    Dpd { interval: (interval > 0).then(|| Duration::from_secs(interval)), timeout: Duration::from_secs(timeout) }
 }
 
 fn retransmit(section: &mut Section, report: &mut Report) -> Retransmit {
@@ -378,13 +270,9 @@ fn retransmit(section: &mut Section, report: &mut Report) -> Retransmit {
     if let Some(give_up) = give_up {
         retransmit.give_up = Duration::from_secs(give_up.value);
     }
-    if let Some(at) = give_up
-        .or(initial)
-        .filter(|_| retransmit.give_up <= retransmit.initial)
-    {
+    if let Some(at) = give_up.or(initial).filter(|_| retransmit.give_up <= retransmit.initial) {
         let message = "a request would be given up before it is sent a second time".to_owned();
-        let help = "make retransmit_give_up_seconds longer than retransmit_initial_milliseconds"
-            .to_owned();
+        let help = "make retransmit_give_up_seconds longer than retransmit_initial_milliseconds".to_owned();
         report.error(code::CONFLICT, at.place, message, Some(help));
     }
     retransmit
@@ -419,29 +307,16 @@ fn children(
     };
     let DeValue::Table(table) = entry.value else {
         let message = format!("`child` must be a table, found {}", type_name(entry.value));
-        report.error(
-            code::INVALID,
-            entry.key_place,
-            message,
-            Some(format!("write `[{title}.NAME]`")),
-        );
+        report.error(code::INVALID, entry.key_place, message, Some(format!("write `[{title}.NAME]`")));
         return Vec::new();
     };
     if table.is_empty() {
         let message = format!("[{title}] names no child");
-        report.error(
-            code::INVALID,
-            entry.key_place,
-            message,
-            Some(format!("write `[{title}.NAME]`")),
-        );
+        report.error(code::INVALID, entry.key_place, message, Some(format!("write `[{title}.NAME]`")));
     }
     let found = entries(entry.place.file, table);
     let named = super::document::named(SectionKind::Child, &title, found, report);
-    named
-        .into_iter()
-        .map(|named| child::read(named, any_peer, rekeying, report))
-        .collect()
+    named.into_iter().map(|named| child::read(named, any_peer, rekeying, report)).collect()
 }
 
 fn small(at: Option<At<u64>>) -> Option<u16> {
@@ -454,26 +329,10 @@ mod tests {
 
     #[test]
     fn mistyped_addresses_are_no_names() {
-        for good in [
-            "vpn.example.net",
-            "g2",
-            "xn--bcher-kva.example.",
-            "a_b.test",
-            "1.example",
-        ] {
+        for good in ["vpn.example.net", "g2", "xn--bcher-kva.example.", "a_b.test", "1.example"] {
             assert!(is_dns_name(good), "{good}");
         }
-        for bad in [
-            "192.0.2.256",
-            "192.0.2",
-            "",
-            ".",
-            "a..b",
-            "-a.b",
-            "a b",
-            "fe80::zz",
-            "192.0.2.1/32",
-        ] {
+        for bad in ["192.0.2.256", "192.0.2", "", ".", "a..b", "-a.b", "a b", "fe80::zz", "192.0.2.1/32"] {
             assert!(!is_dns_name(bad), "{bad}");
         }
         assert!(!is_dns_name(&"a".repeat(64)) && !is_dns_name(&"a.".repeat(200)));

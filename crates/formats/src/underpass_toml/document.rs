@@ -45,22 +45,11 @@ impl<'t> Document<'t> {
                 }
             }
         }
-        let gateway = gateway_place.map(|place| {
-            Section::new(
-                SectionKind::Gateway,
-                "gateway".to_owned(),
-                place,
-                gateway,
-                report,
-            )
-        });
+        let gateway =
+            gateway_place.map(|place| Section::new(SectionKind::Gateway, "gateway".to_owned(), place, gateway, report));
         let connections = named(SectionKind::Connection, "connection", connections, report);
         let policies = named(SectionKind::Policy, "policy", policies, report);
-        Document {
-            gateway,
-            connections,
-            policies,
-        }
+        Document { gateway, connections, policies }
     }
 }
 
@@ -68,50 +57,25 @@ fn reject(entry: &Entry, report: &mut Report) {
     if TOP.contains(&entry.key) {
         let name = entry.key;
         let message = format!("`{name}` must be a table, found {}", type_name(entry.value));
-        let header = if name == "gateway" {
-            name.to_owned()
-        } else {
-            format!("{name}.NAME")
-        };
-        report.error(
-            code::INVALID,
-            entry.place,
-            message,
-            Some(format!("write `[{header}]` and the keys below it")),
-        );
+        let header = if name == "gateway" { name.to_owned() } else { format!("{name}.NAME") };
+        report.error(code::INVALID, entry.place, message, Some(format!("write `[{header}]` and the keys below it")));
         return;
     }
     let help = match entry.key {
-        "psk" | "secrets" | "secret" => {
-            Some("pre-shared keys belong in the secrets file, under `[psk]`".to_owned())
-        }
+        "psk" | "secrets" | "secret" => Some("pre-shared keys belong in the secrets file, under `[psk]`".to_owned()),
         name => nearest(name, TOP).map(did_you_mean),
     };
     let help = help.or_else(|| {
-        let home = SectionKind::ALL
-            .into_iter()
-            .find(|kind| kind.key(entry.key).is_some())?;
+        let home = SectionKind::ALL.into_iter().find(|kind| kind.key(entry.key).is_some())?;
         Some(format!("`{}` belongs in {}", entry.key, home.header()))
     });
-    let kind = if matches!(entry.value, DeValue::Table(_)) {
-        "table"
-    } else {
-        "key"
-    };
-    let message = format!(
-        "unknown {kind} `{}` at the top of the file",
-        shown(entry.key)
-    );
+    let kind = if matches!(entry.value, DeValue::Table(_)) { "table" } else { "key" };
+    let message = format!("unknown {kind} `{}` at the top of the file", shown(entry.key));
     report.error(code::INVALID, entry.key_place, message, help);
 }
 
 /// The tables below `title`, each under a good name of its own.
-pub(crate) fn named<'t>(
-    kind: SectionKind,
-    title: &str,
-    found: Vec<Entry<'t>>,
-    report: &mut Report,
-) -> Vec<Named<'t>> {
+pub(crate) fn named<'t>(kind: SectionKind, title: &str, found: Vec<Entry<'t>>, report: &mut Report) -> Vec<Named<'t>> {
     let mut known: Vec<Named<'t>> = Vec::new();
     // Looked up by name: a file may hold thousands.
     let mut places = std::collections::BTreeMap::new();
@@ -119,54 +83,30 @@ pub(crate) fn named<'t>(
         let name = entry.key;
         let title = format!("{title}.{}", shown(name));
         let DeValue::Table(table) = entry.value else {
-            let message = format!(
-                "`{title}` must be a table, found {}",
-                type_name(entry.value)
-            );
+            let message = format!("`{title}` must be a table, found {}", type_name(entry.value));
             let help = format!("write `[{title}]` and its keys below it");
             report.error(code::INVALID, entry.key_place, message, Some(help));
             continue;
         };
         if let Some(first) = places.get(name) {
-            let message = format!(
-                "[{title}] is given twice; first at {}",
-                report.name_of(*first)
-            );
-            report.error(
-                code::INVALID,
-                entry.key_place,
-                message,
-                Some("give one of them another name".into()),
-            );
+            let message = format!("[{title}] is given twice; first at {}", report.name_of(*first));
+            report.error(code::INVALID, entry.key_place, message, Some("give one of them another name".into()));
             continue;
         }
         if !is_name(name) {
             let message = format!("`{}` cannot be a name", shown(name));
-            let help = format!(
-                "1 to {LONGEST_NAME} letters, digits, `-`, `_` and `.`, beginning with a letter or digit"
-            );
+            let help =
+                format!("1 to {LONGEST_NAME} letters, digits, `-`, `_` and `.`, beginning with a letter or digit");
             report.error(code::INVALID, entry.key_place, message, Some(help));
         }
         places.insert(name, entry.key_place);
-        let section = Section::new(
-            kind,
-            title,
-            entry.key_place,
-            entries(entry.place.file, table),
-            report,
-        );
-        known.push(Named {
-            name,
-            place: entry.key_place,
-            section,
-        });
+        let section = Section::new(kind, title, entry.key_place, entries(entry.place.file, table), report);
+        known.push(Named { name, place: entry.key_place, section });
     }
     known
 }
 
 fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    name.len() <= LONGEST_NAME
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(allowed)
+    name.len() <= LONGEST_NAME && name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(allowed)
 }

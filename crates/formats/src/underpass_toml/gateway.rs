@@ -13,10 +13,7 @@ const LONGEST_INTERFACE: usize = 15;
 /// Longest path of a unix socket (`sun_path` less the final zero).
 const LONGEST_SOCKET: usize = 107;
 
-pub(crate) fn read(
-    section: Option<Section>,
-    report: &mut Report,
-) -> (GatewaySettings, HostSettings) {
+pub(crate) fn read(section: Option<Section>, report: &mut Report) -> (GatewaySettings, HostSettings) {
     let mut settings = GatewaySettings::default();
     let mut host = HostSettings {
         interface: DEFAULT_INTERFACE.to_owned(),
@@ -33,10 +30,7 @@ pub(crate) fn read(
     host.listen = listen(&mut section, report);
     ports(&mut section, &mut settings, report);
     // Read before the rest by `secrets_path`.
-    if let Some(path) = section
-        .text("secrets", report)
-        .filter(|path| path.value.is_empty())
-    {
+    if let Some(path) = section.text("secrets", report).filter(|path| path.value.is_empty()) {
         report.error(
             code::INVALID,
             path.place,
@@ -46,16 +40,9 @@ pub(crate) fn read(
     }
     if let Some(path) = section.text("socket", report) {
         if path.value.is_empty() || path.value.len() > LONGEST_SOCKET || path.value.contains('\0') {
-            let message = format!(
-                "`socket` has {} bytes; a path of 1 to {LONGEST_SOCKET} is possible",
-                path.value.len()
-            );
-            report.error(
-                code::INVALID,
-                path.place,
-                message,
-                Some("choose a shorter directory".into()),
-            );
+            let message =
+                format!("`socket` has {} bytes; a path of 1 to {LONGEST_SOCKET} is possible", path.value.len());
+            report.error(code::INVALID, path.place, message, Some("choose a shorter directory".into()));
         }
         host.socket = path.value.to_owned();
     }
@@ -66,11 +53,8 @@ pub(crate) fn read(
         settings.clamp_mss = clamp;
     }
     if let Some(word) = section.word("unreachable_on_stop", report) {
-        host.unreachable_on_stop = if word.value == "keep" {
-            UnreachableOnStop::Keep
-        } else {
-            UnreachableOnStop::Remove
-        };
+        host.unreachable_on_stop =
+            if word.value == "keep" { UnreachableOnStop::Keep } else { UnreachableOnStop::Remove };
     }
     section.finish(report);
     (settings, host)
@@ -85,9 +69,7 @@ fn interface(name: At<&str>, report: &mut Report) -> String {
         || matches!(text, "." | ".." | "all" | "default")
     {
         let message = format!("`{}` cannot be the name of an interface", shown(text));
-        let help = format!(
-            "1 to {LONGEST_INTERFACE} letters, digits, `-`, `_` and `.`, as in `{DEFAULT_INTERFACE}`"
-        );
+        let help = format!("1 to {LONGEST_INTERFACE} letters, digits, `-`, `_` and `.`, as in `{DEFAULT_INTERFACE}`");
         report.error(code::INVALID, name.place, message, Some(help));
     }
     text.to_owned()
@@ -98,12 +80,7 @@ fn listen(section: &mut Section, report: &mut Report) -> Vec<IpAddr> {
     for text in section.texts("listen", report).unwrap_or_default() {
         match address(text, "listen", report) {
             Some(address) if addresses.contains(&address) => {
-                report.warning(
-                    code::CONFLICT,
-                    text.place,
-                    format!("`listen`: {address} is listed twice"),
-                    None,
-                );
+                report.warning(code::CONFLICT, text.place, format!("`listen`: {address} is listed twice"), None);
             }
             Some(address) => addresses.push(address),
             None => {}
@@ -119,16 +96,8 @@ fn ports(section: &mut Section, settings: &mut GatewaySettings, report: &mut Rep
     let endpoint = &mut settings.endpoint;
     endpoint.ike_port = port(ike).unwrap_or(endpoint.ike_port);
     endpoint.nat_port = port(nat).unwrap_or(endpoint.nat_port);
-    if let Some(at) = nat
-        .or(ike)
-        .filter(|_| endpoint.ike_port == endpoint.nat_port)
-    {
+    if let Some(at) = nat.or(ike).filter(|_| endpoint.ike_port == endpoint.nat_port) {
         let message = format!("`ike_port` and `nat_port` are both {}", endpoint.ike_port);
-        report.error(
-            code::CONFLICT,
-            at.place,
-            message,
-            Some("give them two ports; 500 and 4500 are usual".into()),
-        );
+        report.error(code::CONFLICT, at.place, message, Some("give them two ports; 500 and 4500 are usual".into()));
     }
 }

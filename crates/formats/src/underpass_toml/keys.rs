@@ -18,12 +18,8 @@ pub enum SectionKind {
 
 impl SectionKind {
     /// All of them, in the order of the reference.
-    pub const ALL: [SectionKind; 4] = [
-        SectionKind::Gateway,
-        SectionKind::Connection,
-        SectionKind::Child,
-        SectionKind::Policy,
-    ];
+    pub const ALL: [SectionKind; 4] =
+        [SectionKind::Gateway, SectionKind::Connection, SectionKind::Child, SectionKind::Policy];
 
     /// The header as the reference writes it.
     pub fn header(self) -> &'static str {
@@ -131,29 +127,18 @@ pub struct Key {
 impl Key {
     /// The row of this key in the reference, in Markdown.
     pub fn reference_row(&self) -> String {
-        let row = format!(
-            "| `{}` | {} | {} | {} |",
-            self.name, self.kind, self.default, self.meaning
-        );
+        let row = format!("| `{}` | {} | {} | {} |", self.name, self.kind, self.default, self.meaning);
         debug_assert_eq!(row.matches('|').count(), 5, "{row}");
         row
     }
 }
 
 const fn within(min: u64, max: u64) -> Kind {
-    Kind::Integer(Bounds {
-        min,
-        max,
-        zero: None,
-    })
+    Kind::Integer(Bounds { min, max, zero: None })
 }
 
 const fn within_or_zero(min: u64, max: u64, meaning: &'static str) -> Kind {
-    Kind::Integer(Bounds {
-        min,
-        max,
-        zero: Some(meaning),
-    })
+    Kind::Integer(Bounds { min, max, zero: Some(meaning) })
 }
 
 const fn key(
@@ -163,13 +148,7 @@ const fn key(
     default: &'static str,
     meaning: &'static str,
 ) -> Key {
-    Key {
-        section,
-        name,
-        kind,
-        default,
-        meaning,
-    }
+    Key { section, name, kind, default, meaning }
 }
 
 /// One year: no timer needs more.
@@ -286,10 +265,7 @@ mod tests {
         for (index, key) in KEYS.iter().enumerate() {
             assert!(!key.name.is_empty() && !key.default.is_empty() && !key.meaning.is_empty());
             assert_eq!(key.reference_row().matches('|').count(), 5);
-            let twin = KEYS
-                .iter()
-                .skip(index + 1)
-                .any(|other| other.section == key.section && other.name == key.name);
+            let twin = KEYS.iter().skip(index + 1).any(|other| other.section == key.section && other.name == key.name);
             assert!(!twin, "{}", key.name);
         }
     }

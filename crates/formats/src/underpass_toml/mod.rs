@@ -71,25 +71,16 @@ pub const DEFAULT_SECRETS: &str = "secrets.toml";
 pub fn parse(files: &[SourceFile], secrets: &[SourceFile]) -> Result<Loaded, Vec<Diagnostic>> {
     let mut report = Report::new(files, secrets);
     let tables: Vec<_> = report.sources().to_vec();
-    let tables: Vec<_> = tables
-        .iter()
-        .enumerate()
-        .map(|(file, source)| read_toml(file, source, &mut report))
-        .collect();
+    let tables: Vec<_> = tables.iter().enumerate().map(|(file, source)| read_toml(file, source, &mut report)).collect();
     let (config, keys) = tables.split_at(report.first_secret());
 
     let names: Vec<&str> = secrets.iter().map(|source| source.path.as_str()).collect();
     let expected = secrets_path(files);
-    let secrets =
-        secrets::Secrets::read(keys, report.first_secret(), &names, &expected, &mut report);
+    let secrets = secrets::Secrets::read(keys, report.first_secret(), &names, &expected, &mut report);
 
     let mut document = Document::gather(config, &mut report);
     let (mut gateway, host) = gateway::read(document.gateway.take(), &mut report);
-    let policies = document
-        .policies
-        .into_iter()
-        .map(|named| policy::read(named, &mut report))
-        .collect::<Vec<_>>();
+    let policies = document.policies.into_iter().map(|named| policy::read(named, &mut report)).collect::<Vec<_>>();
     let drafts: Vec<Draft> = document
         .connections
         .into_iter()
@@ -98,41 +89,27 @@ pub fn parse(files: &[SourceFile], secrets: &[SourceFile]) -> Result<Loaded, Vec
     conflicts::check(&drafts, &policies, &mut report);
 
     gateway.icmp_source = None;
-    let connections = drafts
-        .into_iter()
-        .map(|draft| (draft.connection.peer.name.clone(), draft.connection))
-        .collect();
-    let state = DesiredState {
-        gateway,
-        connections,
-        policies,
-    };
+    let connections = drafts.into_iter().map(|draft| (draft.connection.peer.name.clone(), draft.connection)).collect();
+    let state = DesiredState { gateway, connections, policies };
     if report.has_errors() {
         return Err(report.into_diagnostics());
     }
-    Ok(Loaded {
-        state,
-        host,
-        warnings: report.into_diagnostics(),
-    })
+    Ok(Loaded { state, host, warnings: report.into_diagnostics() })
 }
 
 /// The path of the file of secrets as the first of `files` that names one has it, else [`DEFAULT_SECRETS`]. It is relative
 /// to the directory of the main file. For whoever reads files, before [`parse`]; errors are left to that.
 pub fn secrets_path(files: &[SourceFile]) -> String {
-    let named = files
-        .iter()
-        .filter(|source| source.text.len() <= LARGEST_FILE)
-        .find_map(|source| {
-            let (document, _) = DeTable::parse_recoverable(&source.text);
-            let DeValue::Table(gateway) = document.get_ref().get("gateway")?.get_ref() else {
-                return None;
-            };
-            let DeValue::String(path) = gateway.get("secrets")?.get_ref() else {
-                return None;
-            };
-            (!path.is_empty()).then(|| path.to_string())
-        });
+    let named = files.iter().filter(|source| source.text.len() <= LARGEST_FILE).find_map(|source| {
+        let (document, _) = DeTable::parse_recoverable(&source.text);
+        let DeValue::Table(gateway) = document.get_ref().get("gateway")?.get_ref() else {
+            return None;
+        };
+        let DeValue::String(path) = gateway.get("secrets")?.get_ref() else {
+            return None;
+        };
+        (!path.is_empty()).then(|| path.to_string())
+    });
     named.unwrap_or_else(|| DEFAULT_SECRETS.to_owned())
 }
 
@@ -143,13 +120,8 @@ pub fn check_secrets_mode(path: &str, mode: u32) -> Option<Diagnostic> {
             Severity::Error,
             code::SECRET_EXPOSED,
             path,
-            format!(
-                "the secrets in this file are open to group or others (mode {:04o})",
-                mode & 0o7777
-            ),
-            Some(format!(
-                "`chmod 600 {path}`, and change the keys if anybody else may have read them"
-            )),
+            format!("the secrets in this file are open to group or others (mode {:04o})", mode & 0o7777),
+            Some(format!("`chmod 600 {path}`, and change the keys if anybody else may have read them")),
         )
     })
 }
@@ -160,10 +132,7 @@ const LARGEST_FILE: usize = 1 << 20;
 fn read_toml<'t>(file: usize, source: &'t SourceFile, report: &mut Report) -> DeTable<'t> {
     use crate::source::Place;
     if source.text.len() > LARGEST_FILE {
-        let message = format!(
-            "the file has {} bytes; at most {LARGEST_FILE} are read",
-            source.text.len()
-        );
+        let message = format!("the file has {} bytes; at most {LARGEST_FILE} are read", source.text.len());
         report.syntax(Place::new(file, 0..0), message, None);
         return DeTable::new();
     }

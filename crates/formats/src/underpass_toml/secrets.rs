@@ -27,23 +27,12 @@ impl<'t> Secrets<'t> {
         expected: &str,
         report: &mut Report,
     ) -> Secrets<'t> {
-        let files = if names.is_empty() {
-            format!("{expected} (which was not found)")
-        } else {
-            names.join(", ")
-        };
-        let mut secrets = Secrets {
-            keys: BTreeMap::new(),
-            files,
-        };
+        let files = if names.is_empty() { format!("{expected} (which was not found)") } else { names.join(", ") };
+        let mut secrets = Secrets { keys: BTreeMap::new(), files };
         let mut places: BTreeMap<&str, Place> = BTreeMap::new();
         for (index, table) in tables.iter().enumerate() {
             for top in entries(first_file + index, table) {
-                let DeValue::Table(psk) = (if top.key == "psk" {
-                    top.value
-                } else {
-                    &DeValue::Boolean(false)
-                }) else {
+                let DeValue::Table(psk) = (if top.key == "psk" { top.value } else { &DeValue::Boolean(false) }) else {
                     reject_top(&top, report);
                     continue;
                 };
@@ -54,12 +43,7 @@ impl<'t> Secrets<'t> {
                             shown(entry.key),
                             report.name_of(*first)
                         );
-                        report.error(
-                            code::INVALID,
-                            entry.key_place,
-                            message,
-                            Some("keep one of the two".into()),
-                        );
+                        report.error(code::INVALID, entry.key_place, message, Some("keep one of the two".into()));
                         continue;
                     }
                     places.insert(entry.key, entry.key_place);
@@ -78,10 +62,8 @@ impl<'t> Secrets<'t> {
             Some(None) => SecretBytes::from(Vec::new()),
             None => {
                 let entry = shown(name.value);
-                let message = format!(
-                    "connection `{connection}` has no pre-shared key: no entry `{entry}` in {}",
-                    self.files
-                );
+                let message =
+                    format!("connection `{connection}` has no pre-shared key: no entry `{entry}` in {}", self.files);
                 let near = nearest(name.value, self.keys.keys().copied());
                 let help = match near {
                     Some(near) => format!("did you mean `psk = \"{near}\"`?"),
@@ -107,10 +89,7 @@ fn reject_top(entry: &Entry, report: &mut Report) {
     }
     let help = nearest(entry.key, ["psk"]).map(did_you_mean);
     let help = help.unwrap_or_else(|| "pre-shared keys stand under `[psk]`".to_owned());
-    let message = format!(
-        "unknown name `{}` at the top of the file of secrets",
-        shown(entry.key)
-    );
+    let message = format!("unknown name `{}` at the top of the file of secrets", shown(entry.key));
     report.error(code::INVALID, entry.key_place, message, Some(help));
 }
 
@@ -133,40 +112,24 @@ fn read_secret(entry: &Entry, report: &mut Report) -> Option<SecretBytes> {
         }
         DeValue::Table(table) => read_encoded(&name, entry, table, report)?,
         other => {
-            let message = format!(
-                "the key `{name}` must be a string or a table, found {}",
-                type_name(other)
-            );
+            let message = format!("the key `{name}` must be a string or a table, found {}", type_name(other));
             report.error(code::SECRET, entry.key_place, message, Some(FORMS.into()));
             return None;
         }
     };
     if bytes.is_empty() {
-        report.error(
-            code::SECRET,
-            entry.key_place,
-            format!("the key `{name}` is empty"),
-            Some(FORMS.into()),
-        );
+        report.error(code::SECRET, entry.key_place, format!("the key `{name}` is empty"), Some(FORMS.into()));
         return None;
     }
     if bytes.len() < SHORT {
-        let message = format!(
-            "the key `{name}` has only {} bytes and can be guessed",
-            bytes.len()
-        );
+        let message = format!("the key `{name}` has only {} bytes and can be guessed", bytes.len());
         let help = "use 32 random bytes, for example from `openssl rand -base64 32`".to_owned();
         report.warning(code::SECRET, entry.key_place, message, Some(help));
     }
     Some(SecretBytes::from(bytes))
 }
 
-fn read_encoded(
-    name: &str,
-    entry: &Entry,
-    table: &DeTable,
-    report: &mut Report,
-) -> Option<Vec<u8>> {
+fn read_encoded(name: &str, entry: &Entry, table: &DeTable, report: &mut Report) -> Option<Vec<u8>> {
     let forms = entries(entry.place.file, table);
     let [form] = forms.as_slice() else {
         let message = format!("the key `{name}` must have exactly one of `hex` and `base64`");
@@ -177,18 +140,13 @@ fn read_encoded(
         ("hex", DeValue::String(text)) => encoding::hex(text),
         ("base64", DeValue::String(text)) => encoding::base64(text),
         ("hex" | "base64", other) => {
-            let message = format!(
-                "`{}` of the key `{name}` must be a string, found {}",
-                form.key,
-                type_name(other)
-            );
+            let message = format!("`{}` of the key `{name}` must be a string, found {}", form.key, type_name(other));
             report.error(code::SECRET, form.key_place, message, Some(FORMS.into()));
             return None;
         }
         _ => {
             let message = format!("unknown form `{}` of the key `{name}`", shown(form.key));
-            let help =
-                nearest(form.key, ["hex", "base64"]).map_or_else(|| FORMS.to_owned(), did_you_mean);
+            let help = nearest(form.key, ["hex", "base64"]).map_or_else(|| FORMS.to_owned(), did_you_mean);
             report.error(code::SECRET, form.key_place, message, Some(help));
             return None;
         }

@@ -17,11 +17,7 @@ pub(crate) struct Entry<'t> {
 }
 
 impl<'t> Entry<'t> {
-    pub(crate) fn of(
-        file: usize,
-        key: &'t Spanned<DeString<'t>>,
-        value: &'t Spanned<DeValue<'t>>,
-    ) -> Entry<'t> {
+    pub(crate) fn of(file: usize, key: &'t Spanned<DeString<'t>>, value: &'t Spanned<DeValue<'t>>) -> Entry<'t> {
         Entry {
             key: key.get_ref().as_ref(),
             key_place: Place::new(file, key.span()),
@@ -33,10 +29,7 @@ impl<'t> Entry<'t> {
 
 /// Entries of a table in the order of the file.
 pub(crate) fn entries<'t>(file: usize, table: &'t DeTable<'t>) -> Vec<Entry<'t>> {
-    let mut entries: Vec<Entry<'t>> = table
-        .iter()
-        .map(|(key, value)| Entry::of(file, key, value))
-        .collect();
+    let mut entries: Vec<Entry<'t>> = table.iter().map(|(key, value)| Entry::of(file, key, value)).collect();
     entries.sort_by_key(|entry| entry.key_place);
     entries
 }
@@ -65,26 +58,13 @@ impl<'t> Section<'t> {
             match kept.iter().find(|known| known.key == entry.key) {
                 Some(known) => {
                     let first = report.name_of(known.key_place);
-                    let message = format!(
-                        "`{}` of [{title}] is given twice; first at {first}",
-                        entry.key
-                    );
-                    report.error(
-                        code::INVALID,
-                        entry.key_place,
-                        message,
-                        Some("keep one of the two".into()),
-                    );
+                    let message = format!("`{}` of [{title}] is given twice; first at {first}", entry.key);
+                    report.error(code::INVALID, entry.key_place, message, Some("keep one of the two".into()));
                 }
                 None => kept.push(entry),
             }
         }
-        Section {
-            kind,
-            title,
-            place,
-            entries: kept,
-        }
+        Section { kind, title, place, entries: kept }
     }
 
     /// The entry named `name`, taken out.
@@ -103,56 +83,32 @@ impl<'t> Section<'t> {
         };
         if !self.entries.iter().any(mistyped) {
             let message = format!("[{}] has no `{name}`", self.title);
-            report.missing(
-                code::INVALID,
-                self.place,
-                message,
-                Some(format!("add `{name} = {example}`")),
-            );
+            report.missing(code::INVALID, self.place, message, Some(format!("add `{name} = {example}`")));
         }
     }
 
     pub(crate) fn text(&mut self, name: &'static str, report: &mut Report) -> Option<At<&'t str>> {
         let (key, entry) = self.take(name)?;
         match entry.value {
-            DeValue::String(text) => Some(At {
-                value: text.as_ref(),
-                place: entry.place,
-            }),
+            DeValue::String(text) => Some(At { value: text.as_ref(), place: entry.place }),
             _ => wrong_type(key, &entry, report),
         }
     }
 
     /// A string or a list of strings. An empty list, or one with anything else in it, is an error.
-    pub(crate) fn texts(
-        &mut self,
-        name: &'static str,
-        report: &mut Report,
-    ) -> Option<Vec<At<&'t str>>> {
+    pub(crate) fn texts(&mut self, name: &'static str, report: &mut Report) -> Option<Vec<At<&'t str>>> {
         let (key, entry) = self.take(name)?;
         let list = match entry.value {
             DeValue::String(text) => {
-                return Some(vec![At {
-                    value: text.as_ref(),
-                    place: entry.place,
-                }]);
+                return Some(vec![At { value: text.as_ref(), place: entry.place }]);
             }
             DeValue::Array(list) => list,
             _ => return wrong_type(key, &entry, report),
         };
         if list.is_empty() && name != "routes" {
             let help = format!("leave it out for the default: {}", key.default);
-            let help = if key.default == "required" {
-                format!("it takes {}", key.kind)
-            } else {
-                help
-            };
-            report.error(
-                code::INVALID,
-                entry.place,
-                format!("`{name}` is an empty list"),
-                Some(help),
-            );
+            let help = if key.default == "required" { format!("it takes {}", key.kind) } else { help };
+            report.error(code::INVALID, entry.place, format!("`{name}` is an empty list"), Some(help));
             return None;
         }
         let mut texts = Vec::new();
@@ -160,18 +116,10 @@ impl<'t> Section<'t> {
         for item in list.iter() {
             let place = Place::new(entry.place.file, item.span());
             match item.get_ref() {
-                DeValue::String(text) => texts.push(At {
-                    value: text.as_ref(),
-                    place,
-                }),
+                DeValue::String(text) => texts.push(At { value: text.as_ref(), place }),
                 other => {
                     let message = format!("`{name}` must hold strings, found {}", type_name(other));
-                    report.error(
-                        code::INVALID,
-                        place,
-                        message,
-                        Some(format!("it takes {}", key.kind)),
-                    );
+                    report.error(code::INVALID, place, message, Some(format!("it takes {}", key.kind)));
                     sound = false;
                 }
             }
@@ -219,20 +167,13 @@ impl<'t> Section<'t> {
     }
 
     /// One of the words the table of keys allows.
-    pub(crate) fn word(
-        &mut self,
-        name: &'static str,
-        report: &mut Report,
-    ) -> Option<At<&'static str>> {
+    pub(crate) fn word(&mut self, name: &'static str, report: &mut Report) -> Option<At<&'static str>> {
         let (key, entry) = self.take(name)?;
         let (Kind::OneOf(words), DeValue::String(text)) = (key.kind, entry.value) else {
             return wrong_type(key, &entry, report);
         };
         match words.iter().find(|word| **word == text.as_ref()) {
-            Some(word) => Some(At {
-                value: word,
-                place: entry.place,
-            }),
+            Some(word) => Some(At { value: word, place: entry.place }),
             None => {
                 let message = format!("`{name}` must be {}, found `{}`", key.kind, shown(text));
                 let help = nearest(text, words.iter().copied()).map(did_you_mean);
@@ -251,11 +192,7 @@ impl<'t> Section<'t> {
     }
 
     /// A number, or `None` inside for the word that may stand instead.
-    pub(crate) fn integer_or_word(
-        &mut self,
-        name: &'static str,
-        report: &mut Report,
-    ) -> Option<Option<u64>> {
+    pub(crate) fn integer_or_word(&mut self, name: &'static str, report: &mut Report) -> Option<Option<u64>> {
         let (key, entry) = self.take(name)?;
         match (key.kind, entry.value) {
             (Kind::IntegerOr(_, bounds), DeValue::Integer(_)) => {
@@ -271,18 +208,14 @@ impl<'t> Section<'t> {
         for entry in &self.entries {
             let message = format!("unknown key `{}` in [{}]", shown(entry.key), self.title);
             let names = self.kind.keys().map(|key| key.name);
-            let help = nearest(entry.key, names)
-                .map(did_you_mean)
-                .or_else(|| self.elsewhere(entry.key));
+            let help = nearest(entry.key, names).map(did_you_mean).or_else(|| self.elsewhere(entry.key));
             report.error(code::INVALID, entry.key_place, message, help);
         }
     }
 
     /// Where a key that is unknown here belongs.
     fn elsewhere(&self, name: &str) -> Option<String> {
-        let home = SectionKind::ALL
-            .into_iter()
-            .find(|kind| kind.key(name).is_some());
+        let home = SectionKind::ALL.into_iter().find(|kind| kind.key(name).is_some());
         home.map(|kind| format!("`{name}` belongs in {}", kind.header()))
     }
 }
@@ -325,71 +258,39 @@ fn wrong_type<T>(key: &Key, entry: &Entry, report: &mut Report) -> Option<T> {
         Kind::Integer(_) => "an integer".to_owned(),
         Kind::Table(what) => what.to_owned(),
     };
-    let message = format!(
-        "`{}` must be {wanted}, found {}",
-        key.name,
-        type_name(entry.value)
-    );
+    let message = format!("`{}` must be {wanted}, found {}", key.name, type_name(entry.value));
     let help = match (key.kind, entry.value) {
         (Kind::Integer(_) | Kind::IntegerOr(..), DeValue::String(text)) => number_in(text),
-        (Kind::Boolean, DeValue::String(text)) => ["true", "false"]
-            .into_iter()
-            .find(|word| text == word)
-            .map(Into::into),
+        (Kind::Boolean, DeValue::String(text)) => {
+            ["true", "false"].into_iter().find(|word| text == word).map(Into::into)
+        }
         (Kind::Text(_) | Kind::Texts(_), DeValue::Integer(number)) => Some(format!("\"{number}\"")),
         _ => None,
     };
     let help = help.map(|value| format!("write `{} = {value}`", key.name));
-    report.error(
-        code::INVALID,
-        entry.place,
-        message,
-        help.or_else(|| Some(format!("it takes {}", key.kind))),
-    );
+    report.error(code::INVALID, entry.place, message, help.or_else(|| Some(format!("it takes {}", key.kind))));
     None
 }
 
 /// The number somebody meant by `"30"`, or by `"30s"` in a key that has seconds in its name.
 fn number_in(text: &str) -> Option<String> {
-    let digits = text
-        .trim_end_matches(|c: char| c.is_ascii_alphabetic())
-        .trim();
-    (!digits.is_empty() && digits.len() < 20 && digits.bytes().all(|b| b.is_ascii_digit()))
-        .then(|| digits.to_owned())
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim();
+    (!digits.is_empty() && digits.len() < 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.to_owned())
 }
 
 fn bounded(key: &Key, bounds: Bounds, entry: &Entry, report: &mut Report) -> Option<At<u64>> {
     let DeValue::Integer(number) = entry.value else {
         return None;
     };
-    let value = u64::from_str_radix(number.as_str(), number.radix())
-        .ok()
-        .filter(|value| bounds.allow(*value));
+    let value = u64::from_str_radix(number.as_str(), number.radix()).ok().filter(|value| bounds.allow(*value));
     if value.is_none() {
-        let message = format!(
-            "`{}` is {}, but must be {bounds}",
-            key.name,
-            shown(&number.to_string())
-        );
+        let message = format!("`{}` is {}, but must be {bounds}", key.name, shown(&number.to_string()));
         let negative = number.as_str().starts_with('-');
         let least = if bounds.zero.is_some() { 0 } else { bounds.min };
-        let help = if negative {
-            least
-        } else {
-            bounds.max.min(i64::MAX as u64)
-        };
-        let below = u64::from_str_radix(number.as_str(), number.radix())
-            .is_ok_and(|value| value < bounds.min);
+        let help = if negative { least } else { bounds.max.min(i64::MAX as u64) };
+        let below = u64::from_str_radix(number.as_str(), number.radix()).is_ok_and(|value| value < bounds.min);
         let help = if below { bounds.min } else { help };
-        report.error(
-            code::INVALID,
-            entry.place,
-            message,
-            Some(format!("the nearest allowed value is {help}")),
-        );
+        report.error(code::INVALID, entry.place, message, Some(format!("the nearest allowed value is {help}")));
     }
-    value.map(|value| At {
-        value,
-        place: entry.place,
-    })
+    value.map(|value| At { value, place: entry.place })
 }

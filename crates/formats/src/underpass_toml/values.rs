@@ -16,24 +16,14 @@ pub(crate) fn address(text: At<&str>, name: &str, report: &mut Report) -> Option
     let place = text.place;
     let Ok(address) = text.value.trim().parse::<IpAddr>() else {
         let message = format!("`{name}`: `{}` is not an IP address", shown(text.value));
-        report.error(
-            code::INVALID,
-            place,
-            message,
-            Some("write it as in `192.0.2.1` or `2001:db8::1`".into()),
-        );
+        report.error(code::INVALID, place, message, Some("write it as in `192.0.2.1` or `2001:db8::1`".into()));
         return None;
     };
     host_address(address, place, name, report)
 }
 
 /// Refuses addresses that no single host has.
-pub(crate) fn host_address(
-    address: IpAddr,
-    place: Place,
-    name: &str,
-    report: &mut Report,
-) -> Option<IpAddr> {
+pub(crate) fn host_address(address: IpAddr, place: Place, name: &str, report: &mut Report) -> Option<IpAddr> {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     if address.is_unspecified() || address.is_multicast() || broadcast {
         let message = format!("`{name}`: {address} is not the address of a host");
@@ -64,27 +54,14 @@ pub(crate) fn selectors(
         match text.value.parse::<TrafficSelector>() {
             Ok(selector) if found.contains(&selector) => {
                 let message = format!("`{name}`: {selector} is listed twice");
-                report.warning(
-                    code::CONFLICT,
-                    text.place,
-                    message,
-                    Some("leave one out".into()),
-                );
+                report.warning(code::CONFLICT, text.place, message, Some("leave one out".into()));
             }
             Ok(selector) => found.push(selector),
-            Err(error) => report.error(
-                code::INVALID,
-                text.place,
-                format!("`{name}`: {}", shown_long(&error)),
-                None,
-            ),
+            Err(error) => report.error(code::INVALID, text.place, format!("`{name}`: {}", shown_long(&error)), None),
         }
     }
     if found.len() > MOST_SELECTORS {
-        let message = format!(
-            "`{name}` has {} selectors; IKE can say {MOST_SELECTORS}",
-            found.len()
-        );
+        let message = format!("`{name}` has {} selectors; IKE can say {MOST_SELECTORS}", found.len());
         report.error(
             code::INVALID,
             place,
@@ -107,24 +84,14 @@ pub(crate) fn prefix(text: At<&str>, name: &str, report: &mut Report) -> Option<
         },
         Err(error) => format!("`{name}`: {}", shown_long(&error)),
     };
-    report.error(
-        code::INVALID,
-        text.place,
-        message,
-        Some("write it as in `10.1.0.0/16`".into()),
-    );
+    report.error(code::INVALID, text.place, message, Some("write it as in `10.1.0.0/16`".into()));
     None
 }
 
 /// An error's text, without control characters and of bounded length.
 pub(crate) fn shown_long(error: &impl std::fmt::Display) -> String {
     const LONGEST: usize = 300;
-    error
-        .to_string()
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .take(LONGEST)
-        .collect()
+    error.to_string().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(LONGEST).collect()
 }
 
 /// What is written about rekeying, each optional.
@@ -144,20 +111,11 @@ impl Rekeying {
 
     /// What is written here, else what is written there.
     pub(crate) fn or(self, other: Rekeying) -> Rekeying {
-        Rekeying {
-            margin: self.margin.or(other.margin),
-            fuzz: self.fuzz.or(other.fuzz),
-        }
+        Rekeying { margin: self.margin.or(other.margin), fuzz: self.fuzz.or(other.fuzz) }
     }
 
     /// The lifetime by time. The rekey must have a moment to start at: `margin * (1 + fuzz)` is less than the lifetime.
-    pub(crate) fn lifetime(
-        self,
-        seconds: Option<At<u64>>,
-        default: u64,
-        what: &str,
-        report: &mut Report,
-    ) -> Lifetime {
+    pub(crate) fn lifetime(self, seconds: Option<At<u64>>, default: u64, what: &str, report: &mut Report) -> Lifetime {
         let time = seconds.map_or(default, |at| at.value);
         let fuzz = self.fuzz.map_or(DEFAULT_FUZZ, |at| at.value);
         let margin = match self.margin {
@@ -174,21 +132,13 @@ impl Rekeying {
                 margin.as_secs()
             );
             let most = (time - 1) * 100 / (100 + fuzz);
-            let help = format!(
-                "margin * (1 + fuzz) must be less than the lifetime: a margin of at most {most}"
-            );
+            let help = format!("margin * (1 + fuzz) must be less than the lifetime: a margin of at most {most}");
             if let Some(place) = place {
                 report.error(code::CONFLICT, place, message, Some(help));
             }
         }
         let time = (time > 0).then(|| Duration::from_secs(time));
-        Lifetime {
-            time,
-            margin,
-            fuzz_percent: u8::try_from(fuzz).unwrap_or(u8::MAX),
-            bytes: None,
-            packets: None,
-        }
+        Lifetime { time, margin, fuzz_percent: u8::try_from(fuzz).unwrap_or(u8::MAX), bytes: None, packets: None }
     }
 }
 
@@ -202,10 +152,7 @@ mod tests {
     use crate::source::SourceFile;
 
     fn at(value: u64) -> Option<At<u64>> {
-        Some(At {
-            value,
-            place: Place::new(0, 0..1),
-        })
+        Some(At { value, place: Place::new(0, 0..1) })
     }
 
     #[test]

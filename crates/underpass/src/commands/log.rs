@@ -1,0 +1,64 @@
+//! `underpass log`: the gateway's latest events, and with `-f` those to come.
+
+use super::Control;
+use crate::client::clean;
+use crate::exit::{Exit, Failure, HELP};
+use crate::tunnels::text;
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// Show what happened: negotiations, rekeys, failures, drops
+#[derive(clap::Args, Debug)]
+#[command(after_help = format!("Examples:
+  underpass log              the latest events
+  underpass log -f           go on until Ctrl-C
+  underpass log -f --json    one JSON object per line
+
+{HELP}"))]
+pub struct Args {
+    /// Go on with new events as they come
+    #[arg(short, long)]
+    pub follow: bool,
+    #[command(flatten)]
+    pub control: Control,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let gateway = args.control.gateway();
+    let (first, mut stream) = gateway.stream(&json!({ "command": "log", "follow": args.follow }))?;
+    let listed = first.as_array().or_else(|| first.get("events").and_then(Value::as_array));
+    for event in listed.into_iter().flatten() {
+        print(event, args.control.json, out)?;
+    }
+    while args.follow {
+        out.flush()?;
+        match stream.next_line()? {
+            Some(event) => print(&event, args.control.json, out)?,
+            None => {
+                let message = "the gateway has ended";
+                return Err(Failure::new(Exit::Unreachable, "ended", message));
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn print(event: &Value, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    if json {
+        writeln!(out, "{event}")?;
+        return Ok(());
+    }
+    let words = ["message", "text", "line"].into_iter().map(|name| text(event, name)).find(|words| !words.is_empty());
+    let line = match (words, event.as_str()) {
+        (Some(words), _) => {
+            let lead = ["time", "level", "connection"].into_iter().map(|name| text(event, name));
+            let lead: Vec<String> = lead.filter(|part| !part.is_empty()).map(clean).collect();
+            format!("{} {}", lead.join(" "), clean(words)).trim_start().to_owned()
+        }
+        (None, Some(line)) => clean(line),
+        (None, None) => event.to_string(),
+    };
+    writeln!(out, "{line}")?;
+    Ok(())
+}
