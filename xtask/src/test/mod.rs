@@ -30,10 +30,10 @@ pub struct TestArguments {
     #[arg(long)]
     quick: bool,
     /// Run only this stage (may be given several times)
-    #[arg(long, value_name = "STAGE", value_enum)]
+    #[arg(long, value_name = "STAGE", value_enum, hide_possible_values = true)]
     only: Vec<StageName>,
     /// Leave out this stage (may be given several times)
-    #[arg(long, value_name = "STAGE", value_enum)]
+    #[arg(long, value_name = "STAGE", value_enum, hide_possible_values = true)]
     skip: Vec<StageName>,
     /// Seconds for each fuzz target
     #[arg(long, value_name = "N", default_value_t = 60)]

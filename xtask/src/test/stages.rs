@@ -87,8 +87,7 @@ fn clippy(arguments: &TestArguments) -> Fallible<()> {
 }
 
 fn doc(arguments: &TestArguments) -> Fallible<()> {
-    let mut command =
-        workspace(arguments, &["doc", "--release", "--workspace", "--no-deps", "--document-private-items"]);
+    let mut command = workspace(arguments, &["doc", "--release", "--workspace", "--no-deps"]);
     run(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
