@@ -1,5 +1,7 @@
 //! The command line against a gateway that is a script: exit codes, output for people and machines, suggestions.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are tests
+
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
