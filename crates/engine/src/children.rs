@@ -1,0 +1,290 @@
+//! The CHILD_SAs that the endpoint asked for, as SAs of the data plane, and the table made of them.
+
+use crate::desired::{DesiredState, PolicyAction};
+use crate::table::{ForwardingTable, InboundEntry, OutboundEntry, Slot};
+use crypto::{CbcIv, Rng};
+use ike::config::{ChildName, Lifetime, PeerName, StartPolicy};
+use ike::event::{ChildId, ChildInstall};
+use ipsec::{
+    Action, Encapsulation, EspSuite, InboundSa, OutboundSa, Policy, SaError, SaLimits, SelectorPair, Spd, SpiPair,
+    TunnelPolicy,
+};
+use packet::IpVersion;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+/// A CHILD_SA pair in the data plane.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) peer: PeerName,
+    pub(crate) name: ChildName,
+    pub(crate) suite: EspSuite,
+    pub(crate) spis: SpiPair,
+    pub(crate) selectors: SelectorPair,
+    pub(crate) encapsulation: Encapsulation,
+    pub(crate) installed: Instant,
+    pub(crate) outbound: Arc<OutboundSa>,
+    pub(crate) inbound: Arc<InboundSa>,
+    tunnel: TunnelPolicy,
+    soft_reported: Arc<AtomicBool>,
+    heard: Arc<AtomicU64>,
+    heard_seen: u64,
+    pub(crate) last_heard: Option<Instant>,
+    /// Order of preference among the children of a slot; `None` while we must not send on it.
+    rank: Option<u64>,
+    born: u64,
+    /// Removed, but packets may still be under way to it until then.
+    pub(crate) lingers_until: Option<Instant>,
+}
+
+/// All CHILD_SAs of the data plane.
+#[derive(Debug, Default)]
+pub(crate) struct Children {
+    pub(crate) by_id: BTreeMap<ChildId, Child>,
+    next_rank: u64,
+}
+
+/// 90 % of a hard limit: where a rekey starts.
+fn soft(limit: Option<u64>) -> Option<u64> {
+    limit.map(|limit| limit - limit / 10)
+}
+
+fn limits(lifetime: &Lifetime) -> SaLimits {
+    SaLimits {
+        soft_packets: soft(lifetime.packets),
+        hard_packets: lifetime.packets,
+        soft_bytes: soft(lifetime.bytes),
+        hard_bytes: lifetime.bytes,
+    }
+}
+
+impl Children {
+    /// Makes the SAs of a child.
+    pub(crate) fn install(
+        &mut self,
+        install: ChildInstall,
+        tunnel: TunnelPolicy,
+        rng: &mut dyn Rng,
+        now: Instant,
+    ) -> Result<(), SaError> {
+        let selectors = SelectorPair { local: install.local, remote: install.remote };
+        let outbound = OutboundSa::new(
+            install.spis.outbound,
+            install.suite,
+            &install.outbound_keys,
+            CbcIv::new(rng),
+            limits(&install.lifetime),
+            tunnel,
+        )?;
+        let inbound = InboundSa::new(
+            install.spis.inbound,
+            install.suite,
+            &install.inbound_keys,
+            install.replay_window,
+            selectors.clone(),
+        )?;
+        let born = self.rank();
+        let child = Child {
+            peer: install.peer,
+            name: install.name,
+            suite: install.suite,
+            spis: install.spis,
+            selectors,
+            encapsulation: install.encapsulation,
+            installed: now,
+            outbound: Arc::new(outbound),
+            inbound: Arc::new(inbound),
+            tunnel,
+            soft_reported: Arc::default(),
+            heard: Arc::default(),
+            heard_seen: 0,
+            last_heard: None,
+            rank: install.outbound_active.then_some(born),
+            born,
+            lingers_until: None,
+        };
+        self.by_id.insert(install.child, child);
+        Ok(())
+    }
+
+    fn rank(&mut self) -> u64 {
+        self.next_rank += 1;
+        self.next_rank
+    }
+
+    /// From now on send on this child rather than on any other of its slot.
+    pub(crate) fn activate(&mut self, child: ChildId) {
+        let rank = self.rank();
+        if let Some(child) = self.by_id.get_mut(&child) {
+            child.rank = Some(rank);
+        }
+    }
+
+    /// The peer sends on it, so we may: in the order of birth, so that a late packet on an old SA prefers nothing.
+    /// Returns whether anything changed.
+    pub(crate) fn first_heard(&mut self, child: ChildId) -> bool {
+        match self.by_id.get_mut(&child) {
+            Some(child) if child.rank.is_none() && child.lingers_until.is_none() => {
+                child.rank = Some(child.born);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether we may send on it.
+    pub(crate) fn is_active(&self, child: ChildId) -> bool {
+        self.by_id.get(&child).is_some_and(|child| child.rank.is_some() && child.lingers_until.is_none())
+    }
+
+    pub(crate) fn relocate(&mut self, child: ChildId, encapsulation: Encapsulation) {
+        if let Some(child) = self.by_id.get_mut(&child) {
+            child.encapsulation = encapsulation;
+        }
+    }
+
+    /// Stops sending on a child at once; it is forgotten when its inbound SA has lingered.
+    pub(crate) fn retire(&mut self, child: ChildId, until: Instant, now: Instant) {
+        if until <= now {
+            self.by_id.remove(&child);
+        } else if let Some(child) = self.by_id.get_mut(&child) {
+            child.rank = None;
+            child.lingers_until = Some(until);
+        }
+    }
+
+    /// Forgets what has lingered long enough; returns whether there was any.
+    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+        let before = self.by_id.len();
+        self.by_id.retain(|_, child| child.lingers_until.is_none_or(|until| until > now));
+        before != self.by_id.len()
+    }
+
+    /// When the next one has lingered long enough.
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.by_id.values().filter_map(|child| child.lingers_until).min()
+    }
+
+    /// Children on which packets were received since the last call.
+    pub(crate) fn heard_since(&mut self, now: Instant) -> Vec<(PeerName, ChildId)> {
+        let mut heard = Vec::new();
+        for (id, child) in &mut self.by_id {
+            let count = child.heard.load(Ordering::Relaxed);
+            if std::mem::replace(&mut child.heard_seen, count) != count {
+                child.last_heard = Some(now);
+                heard.push((child.peer.clone(), *id));
+            }
+        }
+        heard
+    }
+
+    /// The children of a slot, the preferred one first.
+    pub(crate) fn of<'a>(&'a self, peer: &PeerName, name: &ChildName) -> Vec<(ChildId, &'a Child)> {
+        let mut found: Vec<(ChildId, &Child)> = self
+            .by_id
+            .iter()
+            .filter(|(_, child)| &child.peer == peer && &child.name == name)
+            .map(|(id, child)| (*id, child))
+            .collect();
+        found.sort_by_key(|(_, child)| std::cmp::Reverse(child.rank));
+        found
+    }
+
+    /// The table that these children and the desired state make.
+    pub(crate) fn table(&self, desired: &DesiredState, generation: u64) -> ForwardingTable {
+        let mut slots = Vec::new();
+        let mut policies: Vec<Policy<usize>> = desired
+            .policies
+            .iter()
+            .map(|policy| Policy {
+                name: policy.name.clone(),
+                action: match policy.action {
+                    PolicyAction::Bypass => Action::Bypass,
+                    PolicyAction::Discard => Action::Discard,
+                },
+                local: policy.local.clone(),
+                remote: policy.remote.clone(),
+            })
+            .collect();
+        for connection in desired.connections.values() {
+            for config in &connection.peer.children {
+                policies.push(Policy {
+                    name: format!("{}/{}", connection.peer.name, config.name),
+                    action: Action::Protect(slots.len()),
+                    local: config.local.clone(),
+                    remote: config.remote.clone(),
+                });
+                let of_slot = self.of(&connection.peer.name, &config.name);
+                let active = of_slot.into_iter().filter(|(_, child)| child.rank.is_some());
+                slots.push(Slot {
+                    peer: connection.peer.name.clone(),
+                    child: config.name.clone(),
+                    on_demand: config.start == StartPolicy::OnDemand,
+                    outbound: active
+                        .map(|(id, child)| Arc::new(child.outbound_entry(id, desired.gateway.path_mtu)))
+                        .collect(),
+                });
+            }
+        }
+        let inbound = self
+            .by_id
+            .iter()
+            .map(|(id, child)| (child.spis.inbound, Arc::new(child.inbound_entry(*id, desired.gateway.path_mtu))));
+        ForwardingTable {
+            generation,
+            spd: Spd::new(policies),
+            slots,
+            inbound: inbound.collect(),
+            clamp_mss: desired.gateway.clamp_mss,
+        }
+    }
+}
+
+impl Child {
+    /// Largest inner packet, in bytes.
+    pub(crate) fn inner_mtu(&self, path_mtu: u16) -> u16 {
+        let (remote, udp) = match self.encapsulation {
+            Encapsulation::Udp { remote, .. } => (remote.ip(), true),
+            Encapsulation::Plain { remote, .. } => (remote, false),
+        };
+        let outer = match remote {
+            IpAddr::V4(_) => IpVersion::V4,
+            IpAddr::V6(_) => IpVersion::V6,
+        };
+        u16::try_from(self.suite.inner_mtu(usize::from(path_mtu), outer, udp)).unwrap_or(u16::MAX)
+    }
+
+    fn mss(&self, path_mtu: u16) -> (u16, u16) {
+        let mtu = usize::from(self.inner_mtu(path_mtu));
+        let mss = |version| u16::try_from(EspSuite::inner_mss(mtu, version)).unwrap_or(u16::MAX);
+        (mss(IpVersion::V4), mss(IpVersion::V6))
+    }
+
+    fn outbound_entry(&self, id: ChildId, path_mtu: u16) -> OutboundEntry {
+        OutboundEntry {
+            child: id,
+            peer: self.peer.clone(),
+            sa: Arc::clone(&self.outbound),
+            selectors: self.selectors.clone(),
+            encapsulation: self.encapsulation,
+            inner_mtu: self.inner_mtu(path_mtu),
+            mss: self.mss(path_mtu),
+            soft_reported: Arc::clone(&self.soft_reported),
+        }
+    }
+
+    fn inbound_entry(&self, id: ChildId, path_mtu: u16) -> InboundEntry {
+        InboundEntry {
+            child: id,
+            peer: self.peer.clone(),
+            sa: Arc::clone(&self.inbound),
+            tunnel: self.tunnel,
+            encapsulation: self.encapsulation,
+            mss: self.mss(path_mtu),
+            heard: Arc::clone(&self.heard),
+        }
+    }
+}

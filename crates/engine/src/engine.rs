@@ -1,0 +1,311 @@
+//! The engine itself: feeds the IKE endpoint, installs what it negotiates, publishes tables, remembers packets that wait.
+//!
+//! Order matters: a table with a new inbound SA is published before the message that lets the peer use it is sent.
+
+use crate::children::Children;
+use crate::desired::{Connection, DesiredState, TunnelOptions};
+use crate::path::Feedback;
+use crate::table::ForwardingTable;
+use crypto::{Provider, Rng};
+use ike::config::{ChildName, Path, PeerName};
+use ike::event::{ChildInstall, DownReason, Event, Output as IkeOutput, Transmit};
+use ike::{CommandError, Endpoint};
+use ipsec::TunnelPolicy;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Packets that wait for one child at most.
+const WAITING_PER_CHILD: usize = 64;
+/// Children that packets may wait for at once.
+const WAITING_CHILDREN: usize = 1024;
+/// A packet waits no longer than this: by then its sender has given up or sent it again.
+const WAITING_TIME: Duration = Duration::from_secs(15);
+/// How often the engine looks at which SAs packets were heard on.
+const HEARD_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What the host must do, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Send an IKE message; with the non-ESP marker if it leaves from the NAT-T port.
+    Ike(Transmit),
+    /// Send a NAT keepalive.
+    Keepalive(Path),
+    /// Give the workers a new table.
+    Publish(Arc<ForwardingTable>),
+    /// Send packets that waited for a tunnel as if they had just arrived from the protected network.
+    Inject(Vec<Vec<u8>>),
+    /// Something happened.
+    Event(Event),
+}
+
+struct Waiting {
+    since: Instant,
+    packets: Vec<Vec<u8>>,
+}
+
+/// The engine of one gateway.
+pub struct Engine {
+    pub(crate) desired: DesiredState,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) children: Children,
+    rng: Box<dyn Rng>,
+    waiting: BTreeMap<(PeerName, ChildName), Waiting>,
+    generation: u64,
+    dirty: bool,
+    next_heard: Instant,
+    outputs: VecDeque<Output>,
+    /// The last reason for which each connection or child went or stayed down.
+    pub(crate) reasons: BTreeMap<(PeerName, Option<ChildName>), (DownReason, Instant)>,
+    pub(crate) started: Instant,
+}
+
+impl Engine {
+    /// An engine that wants nothing yet. `fork` makes a second random source from the first.
+    pub fn new(
+        desired: &DesiredState,
+        provider: Arc<dyn Provider>,
+        endpoint_rng: Box<dyn Rng>,
+        rng: Box<dyn Rng>,
+        now: Instant,
+    ) -> Engine {
+        let endpoint = Endpoint::new(desired.gateway.endpoint.clone(), provider, endpoint_rng, now);
+        Engine {
+            desired: DesiredState { gateway: desired.gateway.clone(), ..DesiredState::default() },
+            endpoint,
+            children: Children::default(),
+            rng,
+            waiting: BTreeMap::new(),
+            generation: 0,
+            dirty: true,
+            next_heard: now + HEARD_INTERVAL,
+            outputs: VecDeque::new(),
+            reasons: BTreeMap::new(),
+            started: now,
+        }
+    }
+
+    /// Takes over a complete desired state. Tunnels it does not change are not touched.
+    pub fn apply(&mut self, desired: DesiredState, now: Instant) {
+        let peers = desired.connections.values().map(|connection| connection.peer.clone()).collect();
+        self.reasons.retain(|(peer, _), _| desired.connections.contains_key(peer));
+        self.desired = desired;
+        self.dirty = true;
+        self.endpoint.apply(peers, now);
+        self.collect(now);
+    }
+
+    /// What it was asked for last.
+    pub fn desired(&self) -> &DesiredState {
+        &self.desired
+    }
+
+    /// Our address towards a peer, as the host's routing table has it now.
+    pub fn set_source(&mut self, peer: &PeerName, source: Option<IpAddr>, now: Instant) {
+        self.endpoint.set_source(peer, source, now);
+        self.collect(now);
+    }
+
+    /// An IKE message came in, its marker removed.
+    pub fn handle_ike(&mut self, path: Path, message: &[u8], now: Instant) {
+        self.endpoint.handle_datagram(path, message, now);
+        self.collect(now);
+    }
+
+    /// A worker learned something.
+    pub fn handle_feedback(&mut self, feedback: Feedback, now: Instant) {
+        match feedback {
+            Feedback::FirstHeard(child) => {
+                if self.children.first_heard(child) {
+                    self.dirty = true;
+                }
+            }
+            Feedback::Moved { peer, child, path } => self.endpoint.esp_heard(&peer, child, Some(path), now),
+            Feedback::Limit { peer, child, hard } => self.endpoint.child_limit(&peer, child, hard, now),
+            Feedback::Wanted { peer, child, packet } => self.keep(peer, child, packet, now),
+        }
+        self.collect(now);
+    }
+
+    /// Keeps a packet for a child that is on its way up, and asks for the child.
+    fn keep(&mut self, peer: PeerName, child: ChildName, packet: Vec<u8>, now: Instant) {
+        self.endpoint.trigger(&peer, &child, now);
+        let key = (peer, child);
+        if !self.waiting.contains_key(&key) && self.waiting.len() >= WAITING_CHILDREN {
+            return;
+        }
+        let waiting = self.waiting.entry(key).or_insert(Waiting { since: now, packets: Vec::new() });
+        if waiting.packets.len() < WAITING_PER_CHILD {
+            waiting.packets.push(packet);
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.next_heard <= now {
+            self.next_heard = now + HEARD_INTERVAL;
+            for (peer, child) in self.children.heard_since(now) {
+                self.endpoint.esp_heard(&peer, child, None, now);
+            }
+        }
+        if self.children.expire(now) {
+            self.dirty = true;
+        }
+        self.waiting.retain(|_, waiting| waiting.since + WAITING_TIME > now);
+        self.endpoint.handle_timeout(now);
+        self.collect(now);
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let heard = (!self.children.by_id.is_empty()).then_some(self.next_heard);
+        let waiting = self.waiting.values().map(|waiting| waiting.since + WAITING_TIME).min();
+        [self.endpoint.poll_timeout(), self.children.next_expiry(), heard, waiting].into_iter().flatten().min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Brings a connection or one of its children up.
+    pub fn up(&mut self, peer: &PeerName, child: Option<&ChildName>, now: Instant) -> Result<(), CommandError> {
+        let result = self.endpoint.up(peer, child, now);
+        self.collect(now);
+        result
+    }
+
+    /// Takes a connection or one of its children down.
+    pub fn down(&mut self, peer: &PeerName, child: Option<&ChildName>, now: Instant) -> Result<(), CommandError> {
+        let result = self.endpoint.down(peer, child, now);
+        self.collect(now);
+        result
+    }
+
+    /// Rekeys the IKE SA of a connection.
+    pub fn rekey_ike(&mut self, peer: &PeerName, now: Instant) -> Result<(), CommandError> {
+        let result = self.endpoint.rekey_ike(peer, now);
+        self.collect(now);
+        result
+    }
+
+    /// Rekeys the children of a connection, or one of them.
+    pub fn rekey_child(
+        &mut self,
+        peer: &PeerName,
+        child: Option<&ChildName>,
+        now: Instant,
+    ) -> Result<(), CommandError> {
+        let result = self.endpoint.rekey_child(peer, child, now);
+        self.collect(now);
+        result
+    }
+
+    /// Tells all peers that we go.
+    pub fn shutdown(&mut self, now: Instant) {
+        self.endpoint.shutdown(now);
+        self.collect(now);
+    }
+
+    /// Whether any peer still has to answer our farewell.
+    pub fn is_idle(&self) -> bool {
+        self.endpoint.sas().next().is_none()
+    }
+
+    /// The endpoint, to look at.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Carries out what the endpoint says, in its order.
+    fn collect(&mut self, now: Instant) {
+        while let Some(output) = self.endpoint.poll_output() {
+            match output {
+                IkeOutput::Transmit(transmit) => {
+                    self.publish();
+                    self.outputs.push_back(Output::Ike(transmit));
+                }
+                IkeOutput::Keepalive(path) => self.outputs.push_back(Output::Keepalive(path)),
+                IkeOutput::InstallChild(install) => self.install(*install, now),
+                IkeOutput::ActivateOutbound(child) => {
+                    self.children.activate(child);
+                    self.dirty = true;
+                }
+                IkeOutput::RemoveChild { child, linger } => {
+                    self.children.retire(child, now + linger, now);
+                    self.dirty = true;
+                }
+                IkeOutput::MoveChild { child, encapsulation } => {
+                    self.children.relocate(child, encapsulation);
+                    self.dirty = true;
+                }
+                IkeOutput::Event(event) => self.note(event, now),
+            }
+        }
+        self.publish();
+    }
+
+    fn install(&mut self, install: ChildInstall, now: Instant) {
+        let options = self.desired.connections.get(&install.peer).map(|connection: &Connection| connection.tunnel);
+        let tunnel = tunnel_policy(options);
+        // The endpoint negotiated the suite from our own proposals and cut the keys to it: this cannot fail, and if it
+        // does the child simply carries nothing, which its peer's liveness check finds.
+        if self.children.install(install, tunnel, self.rng.as_mut(), now).is_ok() {
+            self.dirty = true;
+        }
+    }
+
+    /// Publishes a table if anything changed, then lets packets go that waited for it.
+    fn publish(&mut self) {
+        if !std::mem::take(&mut self.dirty) {
+            return;
+        }
+        self.generation += 1;
+        let table = Arc::new(self.children.table(&self.desired, self.generation));
+        self.outputs.push_back(Output::Publish(Arc::clone(&table)));
+        let up = table.slots.iter().filter(|slot| !slot.outbound.is_empty());
+        for slot in up {
+            if let Some(waiting) = self.waiting.remove(&(slot.peer.clone(), slot.child.clone())) {
+                self.outputs.push_back(Output::Inject(waiting.packets));
+            }
+        }
+    }
+
+    /// Remembers why something is down, and passes the event on.
+    fn note(&mut self, event: Event, now: Instant) {
+        match &event {
+            Event::ConnectFailed { peer, reason, .. } | Event::IkeSaDown { peer, reason, .. } => {
+                self.reasons.insert((peer.clone(), None), (reason.clone(), now));
+            }
+            Event::ChildSaDown { peer, name, reason, .. } => {
+                self.reasons.insert((peer.clone(), Some(name.clone())), (reason.clone(), now));
+            }
+            Event::ChildFailed { peer, name, reason, .. } => {
+                self.reasons.insert((peer.clone(), name.clone()), (reason.clone(), now));
+            }
+            Event::Rejected { peer: Some(peer), reason, .. } => {
+                self.reasons.insert((peer.clone(), None), (reason.clone(), now));
+            }
+            Event::IkeSaUp { peer, .. } => {
+                self.reasons.remove(&(peer.clone(), None));
+            }
+            Event::ChildSaUp { peer, name, .. } => {
+                self.reasons.remove(&(peer.clone(), Some(name.clone())));
+            }
+            Event::Connecting { .. }
+            | Event::IkeSaRekeyed { .. }
+            | Event::Rejected { .. }
+            | Event::PeerMoved { .. }
+            | Event::PeerNotified { .. }
+            | Event::CookiesDemanded(_)
+            | Event::Ignored { .. } => {}
+        }
+        self.outputs.push_back(Output::Event(event));
+    }
+}
+
+fn tunnel_policy(options: Option<TunnelOptions>) -> TunnelPolicy {
+    let default = TunnelPolicy::default();
+    options.map_or(default, |options| TunnelPolicy { dscp: options.dscp, df: options.df, ..default })
+}

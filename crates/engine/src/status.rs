@@ -1,0 +1,305 @@
+//! What an engine observes, as `underpass status --json` prints it (schema version 1). A configured tunnel that is down is
+//! always listed, with its reason.
+
+use crate::Engine;
+use crate::children::Child;
+use crate::desired::Connection;
+use ike::SaView;
+use ike::config::ChildConfig;
+use ike::event::{ChildId, DownReason, Role};
+use ike::proposal::{IkeProposal, IkeSuite};
+use ipsec::{DropCounters, DropReason, Encapsulation};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// The whole status.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Counts up when a field changes its meaning.
+    pub schema_version: u32,
+    /// When it was taken, RFC 3339.
+    pub time: String,
+    /// The gateway itself.
+    pub gateway: GatewayStatus,
+    /// Every configured connection, by name.
+    pub connections: Vec<ConnectionStatus>,
+    /// Dropped packets by reason.
+    pub drops: BTreeMap<&'static str, u64>,
+}
+
+/// The gateway itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct GatewayStatus {
+    /// Version of the program.
+    pub version: String,
+    /// When it started, RFC 3339.
+    pub started: String,
+    /// Process ID.
+    pub pid: u32,
+    /// Half-open IKE SAs.
+    pub half_open: usize,
+}
+
+/// Why something is not up.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReasonStatus {
+    /// A stable word.
+    pub code: &'static str,
+    /// A sentence.
+    pub message: String,
+}
+
+/// One connection.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectionStatus {
+    /// Its name.
+    pub name: String,
+    /// `up`, `negotiating`, `down` or `disabled`.
+    pub state: &'static str,
+    /// Why it is not up, or why a child of it is not.
+    pub reason: Option<ReasonStatus>,
+    /// Since when, RFC 3339, when known.
+    pub since: Option<String>,
+    /// Our address and port.
+    pub local: Option<String>,
+    /// The peer's address and port, or the configured addresses.
+    pub remote: Option<String>,
+    /// Our identity.
+    pub local_id: String,
+    /// The peer's identity, proved or expected.
+    pub remote_id: Option<String>,
+    /// `none`, `local`, `remote` or `both`.
+    pub nat: Option<&'static str>,
+    /// The IKE SA.
+    pub ike: Option<IkeStatus>,
+    /// Every configured child.
+    pub children: Vec<ChildStatus>,
+}
+
+/// An IKE SA.
+#[derive(Clone, Debug, Serialize)]
+pub struct IkeStatus {
+    /// SPI of the initiator.
+    pub spi_i: String,
+    /// SPI of the responder.
+    pub spi_r: String,
+    /// `initiator` or `responder`.
+    pub role: &'static str,
+    /// Algorithms.
+    pub suite: String,
+    /// When it was authenticated, RFC 3339.
+    pub established: Option<String>,
+    /// When a rekey starts, RFC 3339.
+    pub rekey_at: Option<String>,
+    /// Weak algorithms in use.
+    pub weak: Vec<&'static str>,
+}
+
+/// One configured child, with the SA that carries its traffic.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChildStatus {
+    /// Its name.
+    pub name: String,
+    /// `up` or `down`.
+    pub state: &'static str,
+    /// Why it is not up.
+    pub reason: Option<ReasonStatus>,
+    /// Algorithms.
+    pub suite: Option<String>,
+    /// Our selectors, negotiated or configured.
+    pub local: Vec<String>,
+    /// The peer's selectors, negotiated or configured.
+    pub remote: Vec<String>,
+    /// Inbound SPI.
+    pub spi_in: Option<String>,
+    /// Outbound SPI.
+    pub spi_out: Option<String>,
+    /// `udp` or `esp`.
+    pub encapsulation: Option<&'static str>,
+    /// Largest inner packet, bytes.
+    pub mtu: Option<u16>,
+    /// Bytes of inner packets received on the present SA.
+    pub bytes_in: u64,
+    /// Packets received on the present SA.
+    pub packets_in: u64,
+    /// Bytes of inner packets sent on the present SA.
+    pub bytes_out: u64,
+    /// Packets sent on the present SA.
+    pub packets_out: u64,
+    /// When a packet was last received, RFC 3339 (to half a second).
+    pub last_in: Option<String>,
+    /// When a rekey starts, RFC 3339.
+    pub rekey_at: Option<String>,
+    /// When it was installed, RFC 3339.
+    pub installed_at: Option<String>,
+    /// SAs there are for it, rekeyed ones included.
+    pub sas: usize,
+}
+
+/// What a status needs from the host: the wall clock and the process.
+pub struct StatusContext<'a> {
+    /// RFC 3339 of a moment.
+    pub stamp: &'a dyn Fn(Instant) -> String,
+    /// Version of the program.
+    pub version: &'a str,
+    /// Process ID.
+    pub pid: u32,
+    /// Counters of the workers.
+    pub drops: &'a DropCounters,
+}
+
+impl From<&DownReason> for ReasonStatus {
+    fn from(reason: &DownReason) -> Self {
+        ReasonStatus { code: reason.code(), message: reason.to_string() }
+    }
+}
+
+impl Engine {
+    /// Everything observed now.
+    pub fn status(&self, now: Instant, cx: &StatusContext<'_>) -> Status {
+        Status {
+            schema_version: 1,
+            time: (cx.stamp)(now),
+            gateway: GatewayStatus {
+                version: cx.version.to_owned(),
+                started: (cx.stamp)(self.started),
+                pid: cx.pid,
+                half_open: self.endpoint.half_open(),
+            },
+            connections: self.desired.connections.values().map(|connection| self.connection(connection, cx)).collect(),
+            drops: DropReason::ALL.iter().map(|reason| (reason.name(), cx.drops.get(*reason))).collect(),
+        }
+    }
+
+    fn connection(&self, connection: &Connection, cx: &StatusContext<'_>) -> ConnectionStatus {
+        let peer = &connection.peer;
+        let sas: Vec<SaView<'_>> = self.endpoint.sas_of(&peer.name).collect();
+        let live = sas.iter().filter(|sa| sa.is_established()).max_by_key(|sa| sa.established());
+        let shown = live.or(sas.first());
+        let children: Vec<ChildStatus> =
+            peer.children.iter().map(|child| self.child(connection, child, &sas, cx)).collect();
+        let all_up = children.iter().all(|child| child.state == "up");
+        let state = match (live.is_some(), all_up) {
+            (true, true) => "up",
+            _ if self.endpoint.is_disabled(&peer.name) => "disabled",
+            (true, false) => "down",
+            (false, _) if sas.iter().any(SaView::is_connecting) => "negotiating",
+            (false, _) => "down",
+        };
+        let stored = self.reasons.get(&(peer.name.clone(), None));
+        let reason = match (state, stored) {
+            ("up", _) => None,
+            (_, Some((reason, _))) => Some(ReasonStatus::from(reason)),
+            (_, None) => children.iter().find_map(|child| child.reason.clone()).or_else(|| {
+                let (reason, _) = self.endpoint.peer_reason(&peer.name)?;
+                Some(ReasonStatus::from(&reason))
+            }),
+        };
+        let since = match live {
+            Some(live) => live.established().map(cx.stamp),
+            None => stored.map(|(_, at)| (cx.stamp)(*at)),
+        };
+        let expected = (!peer.remote_addresses.is_empty())
+            .then(|| peer.remote_addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+        ConnectionStatus {
+            name: peer.name.to_string(),
+            state,
+            reason,
+            since,
+            local: shown
+                .map(|sa| sa.path().local.to_string())
+                .or(peer.local_address.map(|address| address.to_string())),
+            remote: shown.map(|sa| sa.path().remote.to_string()).or(expected),
+            local_id: peer.local_id.to_string(),
+            remote_id: live.and_then(|sa| sa.remote_id()).or(peer.remote_id.as_ref()).map(ToString::to_string),
+            nat: live.map(nat),
+            ike: live.map(|sa| ike_status(sa, cx)),
+            children,
+        }
+    }
+
+    fn child(
+        &self,
+        connection: &Connection,
+        config: &ChildConfig,
+        sas: &[SaView<'_>],
+        cx: &StatusContext<'_>,
+    ) -> ChildStatus {
+        let peer = &connection.peer.name;
+        let all = self.children.of(peer, &config.name);
+        let shown: Option<&(ChildId, &Child)> = all.iter().find(|(id, _)| self.children.is_active(*id));
+        let reason = || {
+            let stored = self.reasons.get(&(peer.clone(), Some(config.name.clone())));
+            let stored = stored.or_else(|| self.reasons.get(&(peer.clone(), None)));
+            ReasonStatus::from(stored.map_or(&DownReason::Idle, |(reason, _)| reason))
+        };
+        let words = |selectors: &[ipsec::TrafficSelector]| selectors.iter().map(ToString::to_string).collect();
+        let (local, remote) = match shown {
+            Some((_, child)) => (words(&child.selectors.local), words(&child.selectors.remote)),
+            None => (words(&config.local), words(&config.remote)),
+        };
+        let negotiated =
+            shown.and_then(|(id, _)| sas.iter().flat_map(|sa| sa.children()).find(|child| child.id == *id));
+        let data = shown.map(|(_, child)| *child);
+        ChildStatus {
+            name: config.name.to_string(),
+            state: if shown.is_some() { "up" } else { "down" },
+            reason: shown.is_none().then(reason),
+            suite: negotiated.map(|child| child.choice.to_string()),
+            local,
+            remote,
+            spi_in: data.map(|child| child.spis.inbound.to_string()),
+            spi_out: data.map(|child| child.spis.outbound.to_string()),
+            encapsulation: data.map(|child| match child.encapsulation {
+                Encapsulation::Udp { .. } => "udp",
+                Encapsulation::Plain { .. } => "esp",
+            }),
+            mtu: data.map(|child| child.inner_mtu(self.desired.gateway.path_mtu)),
+            bytes_in: data.map_or(0, |child| child.inbound.bytes()),
+            packets_in: data.map_or(0, |child| child.inbound.packets()),
+            bytes_out: data.map_or(0, |child| child.outbound.bytes()),
+            packets_out: data.map_or(0, |child| child.outbound.packets()),
+            last_in: data.and_then(|child| child.last_heard).map(cx.stamp),
+            rekey_at: negotiated.and_then(|child| child.rekey_at).map(cx.stamp),
+            installed_at: data.map(|child| (cx.stamp)(child.installed)),
+            sas: all.len(),
+        }
+    }
+}
+
+fn nat(sa: &SaView<'_>) -> &'static str {
+    match (sa.nat().local, sa.nat().remote) {
+        (false, false) => "none",
+        (true, false) => "local",
+        (false, true) => "remote",
+        (true, true) => "both",
+    }
+}
+
+fn ike_status(sa: &SaView<'_>, cx: &StatusContext<'_>) -> IkeStatus {
+    let (initiator, responder, role) = match sa.role() {
+        Role::Initiator => (sa.local_spi(), sa.remote_spi(), "initiator"),
+        Role::Responder => (sa.remote_spi(), sa.local_spi(), "responder"),
+    };
+    IkeStatus {
+        spi_i: initiator.to_string(),
+        spi_r: responder.to_string(),
+        role,
+        suite: sa.suite().map(|suite| suite.to_string()).unwrap_or_default(),
+        established: sa.established().map(cx.stamp),
+        rekey_at: sa.rekey_at().map(cx.stamp),
+        weak: sa.suite().map(weaknesses).unwrap_or_default(),
+    }
+}
+
+/// The weak algorithms of a suite, as its proposal would name them.
+fn weaknesses(suite: IkeSuite) -> Vec<&'static str> {
+    let proposal = IkeProposal {
+        ciphers: vec![suite.cipher],
+        integrities: suite.integrity.into_iter().collect(),
+        prfs: vec![suite.prf],
+        groups: vec![suite.group],
+    };
+    proposal.is_weak()
+}
