@@ -82,7 +82,7 @@ fn fmt() -> Fallible<()> {
 }
 
 fn clippy(arguments: &TestArguments) -> Fallible<()> {
-    let mut command = workspace(arguments, &["clippy", "--release", "--workspace", "--all-targets"]);
+    let mut command = workspace(arguments, &["clippy", "--release", "--workspace", "--all-targets", "--keep-going"]);
     run(command.args(["--", "-D", "warnings"]))
 }
 
