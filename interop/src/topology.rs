@@ -39,6 +39,17 @@ pub enum Internet {
     Nat,
 }
 
+/// Which IKE messages do not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// All pass.
+    Nothing,
+    /// Responses are dropped, requests pass.
+    Responses,
+    /// None pass.
+    Everything,
+}
+
 /// Two sites, a gateway and a client each.
 #[derive(Debug)]
 pub struct Sites {
@@ -110,15 +121,17 @@ impl Sites {
         self.lose(if cut { 100 } else { 0 })
     }
 
-    /// Drops IKE between the gateways (`true`), or lets it pass again; ESP passes always.
-    pub fn hold_up_ike(&self, hold_up: bool) -> Result<(), LabError> {
-        // Port 500, and on port 4500 what begins with the non-ESP marker (RFC 3948 §2.2).
-        let rules = "  iifname \"wan\" udp dport 500 drop\n  iifname \"wan\" udp dport 4500 @th,64,32 0 drop\n\
-                     iifname \"wan\" udp sport 4500 @th,64,32 0 drop\n";
+    /// Holds up IKE on port 4500 between the gateways; ESP passes always.
+    pub fn hold_up_ike(&self, hold: Hold) -> Result<(), LabError> {
+        // The non-ESP marker (RFC 3948 §2.2) behind the UDP header, and the Response flag (RFC 7296 §3.1) 19 octets on.
+        let rule = match hold {
+            Hold::Nothing => "",
+            Hold::Responses => "  iifname \"wan\" udp dport 4500 @th,64,32 0 @th,248,8 & 0x20 == 0x20 drop\n",
+            Hold::Everything => "  iifname \"wan\" udp dport 4500 @th,64,32 0 drop\n",
+        };
         let script = format!(
             "table inet lab_ike\ndelete table inet lab_ike\ntable inet lab_ike {{\n chain both {{\n  \
-             type filter hook prerouting priority -309;\n{} }}\n}}\n",
-            if hold_up { rules } else { "" }
+             type filter hook prerouting priority -309;\n{rule} }}\n}}\n"
         );
         self.g1.nft(&script)?;
         self.g2.nft(&script)

@@ -1,13 +1,14 @@
 //! Negotiations that take a second attempt or end smaller than they began: INVALID_KE_PAYLOAD (RFC 7296 §1.2),
 //! narrowing (§2.9), fragmentation (RFC 7383); and refusals that must say why.
 
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use super::setup::{COUPLE, Couple, NET, Ours, SITE, SOON, swan_at_g2};
 use crate::error::{LabError, ensure};
 use crate::process::wait_for;
 use crate::registry::{Lab, LabContext, Report};
-use crate::strongswan::CharonOptions;
+use crate::strongswan::{CharonOptions, SwanIkeSa};
 use crate::topology::{Internet, address};
 use crate::traffic::echo;
 
@@ -43,38 +44,51 @@ fn invalid_ke_from_us(lab: &mut LabContext) -> Result<Report, LabError> {
 }
 
 fn expect_group(couple: &Couple, group: &str) -> Result<Report, LabError> {
-    let groups: Vec<_> = couple.swan.sas()?.into_iter().map(|sa| sa.group).collect();
+    let groups: Vec<_> = established(couple)?.into_iter().map(|sa| sa.group).collect();
     ensure(groups == [group], || format!("groups in use: {groups:?}, expected {group}"))?;
     Ok(group.to_owned().into())
 }
 
+fn established(couple: &Couple) -> Result<Vec<SwanIkeSa>, LabError> {
+    let sas = couple.swan.sas()?.into_iter();
+    Ok(sas.filter(|sa| sa.state == "ESTABLISHED").collect())
+}
+
 fn cookie(lab: &mut LabContext) -> Result<Report, LabError> {
-    // From the first half-open SA on, charon wants a cookie.
+    // From the first half-open SA on, charon wants a cookie; and our first guess of the group is wrong besides.
     let extra = ["cookie_threshold = 1", "cookie_threshold_ip = 1"].map(str::to_owned).to_vec();
     let options = CharonOptions { extra, ..CharonOptions::default() };
     let ours = Ours { ike: vec!["aes128gcm16-prfsha256-x25519-modp3072"], ..Ours::at_g1().passive() };
     let mut swan = swan_at_g2();
     swan.proposals = "aes128gcm16-prfsha256-modp3072".to_owned();
     let couple = Couple::start_with(lab, Internet::Direct, &ours, &swan, &options)?;
-    half_open_sa(&couple)?;
+    couple.sites.g1.enter(|| {
+        let harness = |error| LabError::harness("a stranger's IKE_SA_INIT", error);
+        let stranger = UdpSocket::bind((address::G1, 0)).map_err(harness)?;
+        stranger.send_to(&strangers_ike_sa_init(), (address::G2, 500)).map_err(harness)
+    })?;
+    couple.swan.wait_log("generating IKE_SA_INIT response", SOON)?;
     couple.ours.up(SITE)?;
     couple.ensure_works()?;
     ensure(couple.swan.log().contains("N(COOKIE)"), || "strongSwan never asked for a cookie".to_owned())?;
     expect_group(&couple, "MODP_3072")
 }
 
-/// Leaves one half-open SA at strongSwan: an IKE_SA_INIT of ours whose every answer is lost.
-fn half_open_sa(couple: &Couple) -> Result<(), LabError> {
-    let table =
-        "table inet lab_half {\n chain out {\n  type filter hook output priority 0;\n  udp sport 500 drop\n }\n}\n";
-    couple.sites.g2.nft(table)?;
-    // The command waits for a tunnel that cannot come: it is not waited for.
-    std::thread::scope(|scope| {
-        scope.spawn(|| couple.ours.control(&["up", SITE, "--timeout", "2s"]));
-        couple.swan.wait_log("is initiating an IKE_SA", SOON)
-    })?;
-    couple.ours.control(&["down", SITE])?;
-    couple.sites.g2.nft("delete table inet lab_half\n")
+/// An IKE_SA_INIT request (RFC 7296 §1.2) for AES-GCM-16-128, HMAC-SHA2-256 and group 15, by somebody who will not be
+/// heard of again: it leaves a half-open SA at the responder.
+fn strangers_ike_sa_init() -> Vec<u8> {
+    let payload = |next: u8, body: &[u8]| {
+        let len = (body.len() as u16 + 4).to_be_bytes();
+        [&[next, 0, len[0], len[1]], body].concat()
+    };
+    let encryption: &[u8] = &[3, 0, 0, 12, 1, 0, 0, 20, 0x80, 14, 0, 128];
+    let prf_and_group: &[u8] = &[3, 0, 0, 8, 2, 0, 0, 5, 0, 0, 0, 8, 4, 0, 0, 15];
+    let proposal = [&[0, 0, 0, 36, 1, 1, 0, 3], encryption, prf_and_group].concat();
+    let key_exchange = [&[0, 15, 0, 0], [0x5a; 384].as_slice()].concat();
+    let payloads = [payload(34, &proposal), payload(40, &key_exchange), payload(0, &[0x77; 32])].concat();
+    let len = (payloads.len() as u32 + 28).to_be_bytes();
+    // SPIs, first payload (SA), version 2.0, IKE_SA_INIT, initiator's request, Message ID 0, length.
+    [b"stranger".as_slice(), &[0; 8], &[33, 0x20, 34, 0x08, 0, 0, 0, 0], &len, &payloads].concat()
 }
 
 fn narrowed_by_strongswan(lab: &mut LabContext) -> Result<Report, LabError> {
