@@ -191,7 +191,7 @@ impl<'a> Report<'a> {
             return;
         };
         let at = locate(&source.text, place.start, place.end);
-        let snippet = (place.file < self.first_secret).then_some(at.text);
+        let snippet = (place.file < self.first_secret && !may_hold_secret(&at.text)).then_some(at.text);
         let diagnostic = Diagnostic {
             severity,
             code,
@@ -207,6 +207,23 @@ impl<'a> Report<'a> {
             self.found.push((place, diagnostic));
         }
     }
+}
+
+/// Whether a line of an ordinary file looks as if somebody had written a key into it, instead of its name: then it is not
+/// repeated in a message, which may end up in a log.
+fn may_hold_secret(line: &str) -> bool {
+    let (key, value) = line.split_once('=').unwrap_or((line, ""));
+    let key = key.trim().to_ascii_lowercase();
+    let about_keys = ["psk", "secret", "password", "key"].iter().any(|word| key.contains(word));
+    let value = value.split('#').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+    about_keys && !key.starts_with('[') && key != "secrets" && !(key == "psk" && looks_like_a_name(value))
+}
+
+/// Letters, digits and `-_.`, not many of them: the name of an entry rather than a key.
+pub(crate) fn looks_like_a_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    // 24 characters of base64 or hexadecimal are a key of 96 bits or more, and few names are as long.
+    text.len() < 24 && text.chars().all(plain)
 }
 
 #[cfg(test)]
@@ -238,6 +255,22 @@ mod tests {
         let found = report.into_diagnostics();
         assert_eq!(found[0].line, 2);
         assert!(!format!("{found:?}{}", found[0]).contains("hush"));
+    }
+
+    #[test]
+    fn a_key_in_the_wrong_file_is_not_repeated() {
+        for line in [
+            "psk = \"cHVibGlzaGVkIGV4YW1wbGU=\"",
+            "  secret = 'x'",
+            "psk = \"two words\"",
+            "pre_shared_key=\"x\"",
+            "password",
+        ] {
+            assert!(may_hold_secret(line), "{line}");
+        }
+        for line in ["psk = \"site-b\" # entry", "secrets = \"keys.toml\"", "remote_id = \"psk\"", "[connection.psk]"] {
+            assert!(!may_hold_secret(line), "{line}");
+        }
     }
 
     #[test]

@@ -208,6 +208,7 @@ fn secrets_are_read_as_text_hex_and_base64_and_never_repeated() {
         "\"\"",
         "7",
         "{ hex = \"hushhush\" }",
+        "{ hushhush = \"00\" }",
         "{ base64 = \"hush!hush\" }",
         "{ heks = \"hushhush\" }",
         "{ hex = \"00\", base64 = \"hushhush\" }",
@@ -225,6 +226,13 @@ fn secrets_are_read_as_text_hex_and_base64_and_never_repeated() {
             assert!(!format!("{diagnostic:?}{diagnostic}").contains("hush"), "{diagnostic}");
         }
     }
+    let misplaced = [SourceFile::new("secrets.toml", "hushhush = 1\n[psk]\nb = \"long enough key\"\nhushhush = 7\n")];
+    let found = parse(&[SourceFile::new("u.toml", SMALL)], &misplaced).unwrap_err();
+    assert_eq!(found.iter().map(|d| d.line).collect::<Vec<_>>(), [1, 4], "{found:#?}");
+    assert!(!format!("{found:?}").contains("hush"), "{found:#?}");
+    let pasted = errors(&small_with("psk = \"hushhush/hushhush+hushhush==\"\npreshared_key = \"hushhush\"", ""));
+    assert_eq!(pasted.iter().map(|d| d.line).collect::<Vec<_>>(), [4, 5], "{pasted:#?}");
+    assert!(!format!("{pasted:?}").contains("hush"), "{pasted:#?}");
     let short = read("\"hush\"").unwrap();
     assert_eq!((short.warnings[0].code, short.warnings[0].line), (code::SECRET, 2));
     assert!(short.warnings[0].message.contains("only 4 bytes") && !short.warnings[0].to_string().contains("hush"));

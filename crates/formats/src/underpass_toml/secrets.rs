@@ -1,7 +1,8 @@
-//! The file of secrets: `[psk]` with one entry per pre-shared key. Nothing here ever quotes a value.
+//! The file of secrets: `[psk]` with one entry per pre-shared key. Nothing here ever quotes
+//! what stands in it, not even a name: a key pasted into the wrong place would be repeated. The place says which is meant.
 
 use super::section::{Entry, did_you_mean, entries, shown, type_name};
-use crate::diagnostic::{Report, code};
+use crate::diagnostic::{Report, code, looks_like_a_name};
 use crate::encoding;
 use crate::nearest::nearest;
 use crate::source::{At, Place};
@@ -38,11 +39,7 @@ impl<'t> Secrets<'t> {
                 };
                 for entry in entries(top.place.file, psk) {
                     if let Some(first) = places.get(entry.key) {
-                        let message = format!(
-                            "the key `{}` is given twice; first at {}",
-                            shown(entry.key),
-                            report.name_of(*first)
-                        );
+                        let message = format!("this key is given twice; first at {}", report.name_of(*first));
                         report.error(code::INVALID, entry.key_place, message, Some("keep one of the two".into()));
                         continue;
                     }
@@ -61,18 +58,27 @@ impl<'t> Secrets<'t> {
             // Malformed: reported where it stands.
             Some(None) => SecretBytes::from(Vec::new()),
             None => {
-                let entry = shown(name.value);
-                let message =
-                    format!("connection `{connection}` has no pre-shared key: no entry `{entry}` in {}", self.files);
-                let near = nearest(name.value, self.keys.keys().copied());
-                let help = match near {
-                    Some(near) => format!("did you mean `psk = \"{near}\"`?"),
-                    None => format!("add `{entry} = \"…\"` under `[psk]` there"),
-                };
-                report.missing(code::SECRET, name.place, message, Some(help));
+                self.tell_missing(name, connection, report);
                 SecretBytes::from(Vec::new())
             }
         }
+    }
+
+    fn tell_missing(&self, name: At<&str>, connection: &str, report: &mut Report) {
+        let near = nearest(name.value, self.keys.keys().copied());
+        let lacks = format!("connection `{}` has no pre-shared key", shown(connection));
+        let (message, help) = if name.value != connection && !looks_like_a_name(name.value) {
+            let message = format!("{lacks}: no entry of the name that `psk` says in {}", self.files);
+            (message, "`psk` names an entry of the file of secrets, where the key itself stands".to_owned())
+        } else {
+            let entry = shown(name.value);
+            let help = match near {
+                Some(near) => format!("did you mean `psk = \"{near}\"`?"),
+                None => format!("add `{entry} = \"…\"` under `[psk]` there"),
+            };
+            (format!("{lacks}: no entry `{entry}` in {}", self.files), help)
+        };
+        report.missing(code::SECRET, name.place, message, Some(help));
     }
 }
 
@@ -89,18 +95,17 @@ fn reject_top(entry: &Entry, report: &mut Report) {
     }
     let help = nearest(entry.key, ["psk"]).map(did_you_mean);
     let help = help.unwrap_or_else(|| "pre-shared keys stand under `[psk]`".to_owned());
-    let message = format!("unknown name `{}` at the top of the file of secrets", shown(entry.key));
+    let message = "unknown name at the top of a file of secrets".to_owned();
     report.error(code::INVALID, entry.key_place, message, Some(help));
 }
 
 const FORMS: &str = "write it as `\"text\"`, `{ hex = \"…\" }` or `{ base64 = \"…\" }`";
 
 fn read_secret(entry: &Entry, report: &mut Report) -> Option<SecretBytes> {
-    let name = shown(entry.key);
     let bytes = match entry.value {
         DeValue::String(text) => {
             if text.trim() != text.as_ref() {
-                let message = format!("the key `{name}` begins or ends with a blank");
+                let message = "this key begins or ends with a blank".to_owned();
                 report.warning(
                     code::SECRET,
                     entry.key_place,
@@ -110,29 +115,29 @@ fn read_secret(entry: &Entry, report: &mut Report) -> Option<SecretBytes> {
             }
             text.as_bytes().to_vec()
         }
-        DeValue::Table(table) => read_encoded(&name, entry, table, report)?,
+        DeValue::Table(table) => read_encoded(entry, table, report)?,
         other => {
-            let message = format!("the key `{name}` must be a string or a table, found {}", type_name(other));
+            let message = format!("this key must be a string or a table, found {}", type_name(other));
             report.error(code::SECRET, entry.key_place, message, Some(FORMS.into()));
             return None;
         }
     };
     if bytes.is_empty() {
-        report.error(code::SECRET, entry.key_place, format!("the key `{name}` is empty"), Some(FORMS.into()));
+        report.error(code::SECRET, entry.key_place, "this key is empty".into(), Some(FORMS.into()));
         return None;
     }
     if bytes.len() < SHORT {
-        let message = format!("the key `{name}` has only {} bytes and can be guessed", bytes.len());
+        let message = format!("this key has only {} bytes and can be guessed", bytes.len());
         let help = "use 32 random bytes, for example from `openssl rand -base64 32`".to_owned();
         report.warning(code::SECRET, entry.key_place, message, Some(help));
     }
     Some(SecretBytes::from(bytes))
 }
 
-fn read_encoded(name: &str, entry: &Entry, table: &DeTable, report: &mut Report) -> Option<Vec<u8>> {
+fn read_encoded(entry: &Entry, table: &DeTable, report: &mut Report) -> Option<Vec<u8>> {
     let forms = entries(entry.place.file, table);
     let [form] = forms.as_slice() else {
-        let message = format!("the key `{name}` must have exactly one of `hex` and `base64`");
+        let message = "this key must have exactly one of `hex` and `base64`".to_owned();
         report.error(code::SECRET, entry.key_place, message, Some(FORMS.into()));
         return None;
     };
@@ -140,12 +145,12 @@ fn read_encoded(name: &str, entry: &Entry, table: &DeTable, report: &mut Report)
         ("hex", DeValue::String(text)) => encoding::hex(text),
         ("base64", DeValue::String(text)) => encoding::base64(text),
         ("hex" | "base64", other) => {
-            let message = format!("`{}` of the key `{name}` must be a string, found {}", form.key, type_name(other));
+            let message = format!("`{}` of this key must be a string, found {}", form.key, type_name(other));
             report.error(code::SECRET, form.key_place, message, Some(FORMS.into()));
             return None;
         }
         _ => {
-            let message = format!("unknown form `{}` of the key `{name}`", shown(form.key));
+            let message = "unknown form of a key".to_owned();
             let help = nearest(form.key, ["hex", "base64"]).map_or_else(|| FORMS.to_owned(), did_you_mean);
             report.error(code::SECRET, form.key_place, message, Some(help));
             return None;
@@ -154,7 +159,7 @@ fn read_encoded(name: &str, entry: &Entry, table: &DeTable, report: &mut Report)
     match decoded {
         Ok(bytes) => Some(bytes),
         Err(error) => {
-            let message = format!("the key `{name}` is not {}: {error}", form.key);
+            let message = format!("this key is not {}: {error}", form.key);
             report.error(code::SECRET, form.place, message, None);
             None
         }

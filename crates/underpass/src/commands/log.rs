@@ -31,17 +31,16 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     for event in listed.into_iter().flatten() {
         print(event, args.control.json, out)?;
     }
-    while args.follow {
-        out.flush()?;
-        match stream.next_line()? {
-            Some(event) => print(&event, args.control.json, out)?,
-            None => {
-                let message = "the gateway has ended";
-                return Err(Failure::new(Exit::Unreachable, "ended", message));
-            }
-        }
+    if !args.follow {
+        return Ok(Exit::Ok);
     }
-    Ok(Exit::Ok)
+    loop {
+        out.flush()?;
+        let Some(event) = stream.next_line()? else {
+            return Err(Failure::new(Exit::Unreachable, "ended", "the gateway has ended"));
+        };
+        print(&event, args.control.json, out)?;
+    }
 }
 
 fn print(event: &Value, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
