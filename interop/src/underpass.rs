@@ -222,6 +222,13 @@ fn spawn(
     let configuration = configuration.replace("@DIR@", &directory.display().to_string());
     write(&directory.join("underpass.toml"), &configuration)?;
     write(&directory.join("secrets.toml"), secrets)?;
+    let mut check = Command::new(binary);
+    check.args(["gateway", "--check", "-c"]).arg(directory.join("underpass.toml"));
+    let checked = run_command(check, "", CONTROL)?;
+    if !checked.success {
+        let complaint = format!("{}{}", checked.stdout, checked.stderr);
+        return Err(LabError::harness("the lab's own configuration is refused", complaint));
+    }
     launch(directory, binary, namespace, name)
 }
 
