@@ -239,6 +239,11 @@ impl SaView<'_> {
         self.sa.window.outstanding.is_some()
     }
 
+    /// Requests of ours that wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.sa.queue.len()
+    }
+
     /// Nothing is under way and nothing waits, here or for the peer's own exchange.
     pub fn is_quiet(&self) -> bool {
         self.sa.window.outstanding.is_none() && self.sa.queue.is_empty()

@@ -1,0 +1,16 @@
+//! Two IKE endpoints on a simulated network in virtual time, each with a model of a data plane, and what must always hold
+//! between them. Used by this crate's tests, by the simulation programs and by fuzz targets.
+
+#![allow(dead_code, unused_imports)] // every test file uses a part of it
+
+mod checks;
+mod configs;
+mod end;
+mod pair;
+mod plane;
+
+pub use checks::{Violation, agreement};
+pub use configs::{child, child_config, minutes, seconds, site_a, site_b};
+pub use end::{A, B, ESP_PORT, End, IKE_PORT, NAT_PORT, Totals, address};
+pub use pair::{Pair, Setup};
+pub use plane::{Heard, Plane};
