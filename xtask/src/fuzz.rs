@@ -244,6 +244,9 @@ fn logged(command: &mut Command, target: &str) -> Fallible<(PathBuf, bool)> {
         .and_then(|()| std::fs::File::create(&log))
         .map_err(|error| format!("cannot write {}: {error}", log.display()))?;
     let status = command
+        // Targets end without destructors: what they leave stays in the build folder. Relative, because the path of a
+        // Unix socket has to be short.
+        .env("TMPDIR", "fuzz/target/logs")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(output)
