@@ -1,0 +1,104 @@
+//! The control socket's commands: one JSON object in, one out (`underpass status`, `up`, `down`, …).
+
+use super::run::Gateway;
+use crate::control::{ClientId, Request};
+use engine::status::StatusContext;
+use ike::CommandError;
+use ike::config::{ChildName, PeerName};
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// What is wrong with a request.
+struct Refusal {
+    code: &'static str,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Refusal {
+    fn new(code: &'static str, message: impl Into<String>) -> Refusal {
+        Refusal { code, message: message.into(), hint: None }
+    }
+}
+
+impl From<CommandError> for Refusal {
+    fn from(error: CommandError) -> Refusal {
+        let code = match error {
+            CommandError::UnknownPeer(_) => "unknown_connection",
+            CommandError::UnknownChild(..) => "unknown_child",
+            CommandError::NotUp(_) => "not_up",
+            CommandError::NoAddress(_) => "no_address",
+        };
+        Refusal::new(code, error.to_string())
+    }
+}
+
+/// Which connection, and which of its children.
+struct Target {
+    peer: PeerName,
+    child: Option<ChildName>,
+}
+
+fn target(request: &Value) -> Result<Target, Refusal> {
+    let text = |name: &str| request.get(name).and_then(Value::as_str);
+    let peer = text("connection").ok_or_else(|| Refusal::new("bad_request", "`connection` is missing"))?;
+    Ok(Target { peer: peer.into(), child: text("child").map(ChildName::from) })
+}
+
+impl Gateway {
+    pub(super) fn answer(&mut self, request: &Request, now: Instant) {
+        let client = request.client;
+        let answer = match self.command(client, &request.value, now) {
+            Ok(result) => json!({"ok": true, "result": result}),
+            Err(refusal) => {
+                let error = json!({"code": refusal.code, "message": refusal.message, "hint": refusal.hint});
+                json!({"ok": false, "error": error})
+            }
+        };
+        self.control.respond(client, &answer, &self.poller);
+    }
+
+    fn command(&mut self, client: ClientId, request: &Value, now: Instant) -> Result<Value, Refusal> {
+        let command = request.get("command").and_then(Value::as_str).unwrap_or_default();
+        match command {
+            "status" => Ok(self.status(now)),
+            "up" => {
+                let Target { peer, child } = target(request)?;
+                self.engine.up(&peer, child.as_ref(), now)?;
+                Ok(json!({"asked": peer.to_string()}))
+            }
+            "down" => {
+                let Target { peer, child } = target(request)?;
+                self.engine.down(&peer, child.as_ref(), now)?;
+                Ok(json!({"asked": peer.to_string()}))
+            }
+            "rekey" => {
+                let Target { peer, child } = target(request)?;
+                match child {
+                    Some(child) => self.engine.rekey_child(&peer, Some(&child), now)?,
+                    None => self.engine.rekey_ike(&peer, now)?,
+                }
+                Ok(json!({"asked": peer.to_string()}))
+            }
+            "log" => {
+                if request.get("follow").and_then(Value::as_bool) == Some(true) {
+                    self.followers.push(client);
+                }
+                Ok(Value::Array(self.journal.kept().cloned().collect()))
+            }
+            "reload" => self.reload(now).map_err(|message| Refusal {
+                code: "configuration",
+                message,
+                hint: Some("the old configuration stays in force".to_owned()),
+            }),
+            other => Err(Refusal::new("bad_request", format!("there is no command `{other}`"))),
+        }
+    }
+
+    fn status(&self, now: Instant) -> Value {
+        let stamp = |at: Instant| self.stamp(at);
+        let context =
+            StatusContext { stamp: &stamp, version: self.version, pid: std::process::id(), drops: &self.drops };
+        serde_json::to_value(self.engine.status(now, &context)).unwrap_or(Value::Null)
+    }
+}

@@ -1,0 +1,102 @@
+//! A running gateway: the engine in one thread, packet workers in others, joined by a table and a bounded queue.
+//!
+//! ```text
+//!            ┌──────────── engine thread (epoll) ────────────┐
+//!  UDP 500 ──┤ Engine   control socket   signals   netlink   ├── Publish ──► ArcSwap<ForwardingTable>
+//!            └───────▲───────────────────────────────────────┘                   │ read per batch
+//!                    │ WorkerMessage (bounded)                                    ▼
+//!            ┌───────┴── outbound workers: TUN ─► seal ─► UDP 4500 / protocol 50
+//!            └────────── inbound worker:   UDP 4500 / protocol 50 ─► open ─► TUN
+//! ```
+//! Nothing is sent in clear: protected prefixes have an unreachable route before anything else happens, and it outlives
+//! the process.
+
+mod commands;
+mod inbound;
+mod journal;
+mod outbound;
+mod resolve;
+mod routes;
+mod run;
+mod sockets;
+
+pub use run::run;
+
+use crate::control::ControlError;
+use crate::esp_socket::EspOpenError;
+use crate::netlink::NetlinkError;
+use crate::tun::TunError;
+use crate::udp::UdpOpenError;
+use engine::desired::DesiredState;
+use engine::path::Feedback;
+use ike::config::Path;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// What a gateway needs to start.
+pub struct Options {
+    /// What the engine is to do.
+    pub desired: DesiredState,
+    /// Name of the TUN interface.
+    pub interface: String,
+    /// Local addresses; empty means every address.
+    pub listen: Vec<IpAddr>,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// Leave the unreachable routes behind at an orderly stop, too.
+    pub keep_unreachable: bool,
+    /// Write the log as JSON lines.
+    pub json_log: bool,
+    /// Reads the configuration again; the error is what to tell the operator.
+    pub reload: Box<dyn FnMut() -> Result<DesiredState, String>>,
+    /// Version of the program, for the status.
+    pub version: &'static str,
+    /// RFC 3339 of seconds and milliseconds since 1970.
+    pub timestamp: fn(u64, u32) -> String,
+}
+
+/// Why a gateway does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// No TUN device.
+    #[error(transparent)]
+    Tun(#[from] TunError),
+    /// No UDP socket.
+    #[error(transparent)]
+    Udp(#[from] UdpOpenError),
+    /// No protocol 50 socket.
+    #[error(transparent)]
+    Esp(#[from] EspOpenError),
+    /// No route or address.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// No control socket.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// Anything else.
+    #[error("cannot {what}: {source}")]
+    Io {
+        /// The step that failed.
+        what: &'static str,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What workers tell the engine thread.
+#[derive(Debug)]
+enum WorkerMessage {
+    /// An IKE message that came in on the NAT-T port, its marker removed.
+    Ike(Path, Vec<u8>),
+    /// What the packet path learned.
+    Feedback(Feedback),
+}
+
+/// Messages from workers that may wait; more are dropped, and peers send them again.
+const WORKER_QUEUE: usize = 4096;
+
+fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> GatewayError {
+    move |source| GatewayError::Io { what, source }
+}

@@ -1,0 +1,222 @@
+//! The outbound worker: reads super-packets from its TUN queue, has them sealed into a send batch, sends the batch.
+//!
+//! Run to completion: a packet is read, sealed where it is sent from, and sent, by one thread and without a queue between.
+
+use super::sockets::Sockets;
+use super::{WorkerMessage, io_error};
+use crate::batch::{Destination, SendBatch};
+use crate::poll::{Interest, Poller, Ready, Token, Waker};
+use crate::tun::{TUN_PACKET_MAX, TunQueue};
+use arc_swap::ArcSwap;
+use engine::ForwardingTable;
+use engine::path::{Departure, Egress, Feedback, Outgoing};
+use ipsec::{DropCounters, DropReason, Encapsulation};
+use packet::offload::{VNET_HEADER_LEN, VnetHeader};
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+
+/// Room for four full super-packets in ESP.
+const BATCH_BYTES: usize = 320 * 1024;
+/// Super-packets read before what is sealed is sent.
+const READS_PER_BATCH: usize = 32;
+
+/// What outbound and inbound workers share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) table: Arc<ArcSwap<ForwardingTable>>,
+    pub(super) sockets: Arc<Sockets>,
+    pub(super) drops: Arc<DropCounters>,
+    pub(super) to_engine: SyncSender<WorkerMessage>,
+    pub(super) engine_waker: Waker,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) icmp_source: Option<IpAddr>,
+}
+
+impl Shared {
+    /// Tells the engine what was learned; what does not fit its queue is lost.
+    pub(super) fn report(&self, feedback: &mut Vec<Feedback>) {
+        if feedback.is_empty() {
+            return;
+        }
+        for feedback in feedback.drain(..) {
+            let wanted = matches!(feedback, Feedback::Wanted { .. });
+            if self.to_engine.try_send(WorkerMessage::Feedback(feedback)).is_err() && wanted {
+                self.drops.count(DropReason::QueueFull);
+            }
+        }
+        self.engine_waker.wake();
+    }
+}
+
+/// One batch per socket; a full one is sent, never refused.
+pub(super) struct Batches {
+    sockets: Arc<Sockets>,
+    drops: Arc<DropCounters>,
+    udp: Vec<SendBatch>,
+    esp: Vec<SendBatch>,
+    last: Option<(bool, usize)>,
+}
+
+impl Batches {
+    pub(super) fn new(sockets: &Arc<Sockets>, drops: &Arc<DropCounters>) -> Batches {
+        let batches = |count: usize| (0..count).map(|_| SendBatch::new(BATCH_BYTES)).collect();
+        Batches {
+            udp: batches(sockets.nat.len()),
+            esp: batches(sockets.esp.len()),
+            sockets: Arc::clone(sockets),
+            drops: Arc::clone(drops),
+            last: None,
+        }
+    }
+
+    /// Sends everything.
+    pub(super) fn flush(&mut self) {
+        for index in 0..self.udp.len() {
+            self.send(true, index);
+        }
+        for index in 0..self.esp.len() {
+            self.send(false, index);
+        }
+    }
+
+    fn send(&mut self, udp: bool, index: usize) {
+        let batch = if udp { self.udp.get_mut(index) } else { self.esp.get_mut(index) };
+        let Some(batch) = batch.filter(|batch| !batch.is_empty()) else { return };
+        let report = if udp {
+            self.sockets.nat.get(index).map(|socket| socket.send(batch))
+        } else {
+            self.sockets.esp.get(index).map(|(_, socket)| socket.send(batch))
+        };
+        let unsent = report.map_or(batch.datagrams(), |report| batch.datagrams() - report.datagrams);
+        for _ in 0..unsent {
+            self.drops.count(DropReason::SendFailed);
+        }
+        batch.clear();
+    }
+}
+
+impl Outgoing for Batches {
+    fn room(&mut self, to: &Departure, len: usize) -> Option<&mut [u8]> {
+        let (udp, index, destination) = match to.encapsulation {
+            Encapsulation::Udp { local, remote } => {
+                let index = self.sockets.nat_index(local.ip())?;
+                (true, index, Destination { remote, local: Some(local.ip()), tos: to.tos })
+            }
+            Encapsulation::Plain { local, remote } => {
+                let index = self.sockets.esp_index(local)?;
+                (false, index, Destination { remote: SocketAddr::new(remote, 0), local: Some(local), tos: to.tos })
+            }
+        };
+        self.last = Some((udp, index));
+        let full = |batch: &SendBatch| batch.room() < len;
+        if if udp { self.udp.get(index).is_some_and(full) } else { self.esp.get(index).is_some_and(full) } {
+            self.send(udp, index);
+        }
+        let batch = if udp { self.udp.get_mut(index) } else { self.esp.get_mut(index) };
+        batch?.append(&destination, len)
+    }
+
+    fn undo(&mut self) {
+        if let Some((udp, index)) = self.last.take() {
+            let batch = if udp { self.udp.get_mut(index) } else { self.esp.get_mut(index) };
+            if let Some(batch) = batch {
+                batch.undo_append();
+            }
+        }
+    }
+}
+
+/// Runs until `stop`; `wake` ends a wait.
+pub(super) fn work(queue: &TunQueue, shared: &Shared, wake: &Waker) -> Result<(), super::GatewayError> {
+    let poller = Poller::new().map_err(io_error("make an epoll instance"))?;
+    poller.add(queue, Token(0), Interest::Read).map_err(io_error("watch the TUN device"))?;
+    poller.add(wake, Token(1), Interest::Read).map_err(io_error("watch the waker"))?;
+    let mut worker = Outbound {
+        batches: Batches::new(&shared.sockets, &shared.drops),
+        packet: vec![0; TUN_PACKET_MAX],
+        feedback: Vec::new(),
+        replies: Vec::new(),
+    };
+    let mut ready: Vec<Ready> = Vec::new();
+    while !shared.stop.load(Ordering::Relaxed) {
+        let more = worker.drain(queue, shared).map_err(io_error("read from the TUN device"))?;
+        if !more {
+            poller.wait(&mut ready, None).map_err(io_error("wait"))?;
+        }
+    }
+    Ok(())
+}
+
+struct Outbound {
+    batches: Batches,
+    packet: Vec<u8>,
+    feedback: Vec<Feedback>,
+    replies: Vec<Vec<u8>>,
+}
+
+impl Outbound {
+    /// Handles what the queue has, up to a batch; returns whether there may be more.
+    fn drain(&mut self, queue: &TunQueue, shared: &Shared) -> io::Result<bool> {
+        let table = shared.table.load();
+        let mut more = true;
+        for _ in 0..READS_PER_BATCH {
+            let mut header = [0; VNET_HEADER_LEN];
+            let len = match queue.read(&mut header, &mut self.packet) {
+                Ok(len) => len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    more = false;
+                    break;
+                }
+                // The interface is down: nothing comes until it is up, which is an event.
+                Err(error) if error.raw_os_error() == Some(libc::EIO) => {
+                    more = false;
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            let Some(packet) = self.packet.get_mut(..len) else { continue };
+            let Ok((header, _)) = VnetHeader::parse(&header) else { continue };
+            let mut egress = Egress {
+                table: &table,
+                drops: &shared.drops,
+                feedback: &mut self.feedback,
+                replies: &mut self.replies,
+                icmp_source: shared.icmp_source,
+            };
+            egress.handle(&header, packet, &mut self.batches);
+        }
+        self.batches.flush();
+        for reply in self.replies.drain(..) {
+            // The stack not taking an ICMP error is no reason to stop.
+            let _ = queue.write(&VnetHeader::NONE.encode(), &[IoSlice::new(&reply)]);
+        }
+        shared.report(&mut self.feedback);
+        Ok(more)
+    }
+}
+
+/// Sends packets that waited for a tunnel as if they had just arrived.
+pub(super) struct Injector {
+    batches: Batches,
+    drops: Arc<DropCounters>,
+}
+
+impl Injector {
+    pub(super) fn new(shared: &Shared) -> Injector {
+        Injector { batches: Batches::new(&shared.sockets, &shared.drops), drops: Arc::clone(&shared.drops) }
+    }
+
+    pub(super) fn inject(&mut self, table: &ForwardingTable, packets: Vec<Vec<u8>>) {
+        // What does not get through now is not kept a second time.
+        let (mut feedback, mut replies) = (Vec::new(), Vec::new());
+        for mut packet in packets {
+            let mut egress =
+                Egress { table, drops: &self.drops, feedback: &mut feedback, replies: &mut replies, icmp_source: None };
+            egress.handle(&VnetHeader::NONE, &mut packet, &mut self.batches);
+        }
+        self.batches.flush();
+    }
+}
