@@ -93,7 +93,9 @@ fn result_of(mut reply: Value) -> Result<Value, Failure> {
 
 /// What the gateway refused, in its words.
 fn refused(reply: &Value) -> Failure {
-    let text = |name: &str| reply.pointer(&format!("/error/{name}")).and_then(Value::as_str).map(clean);
+    // A refused configuration has many lines.
+    let lines = |text: &str| text.lines().map(clean).collect::<Vec<_>>().join("\n");
+    let text = |name: &str| reply.pointer(&format!("/error/{name}")).and_then(Value::as_str).map(lines);
     let code = text("code").unwrap_or_else(|| "refused".to_owned());
     let exit = if code.starts_with("unknown_") || code == "bad_request" { Exit::Usage } else { Exit::Condition };
     let message = text("message").unwrap_or_else(|| "the gateway refuses".to_owned());

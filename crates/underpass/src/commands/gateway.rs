@@ -2,11 +2,13 @@
 
 use crate::exit::{Exit, Failure};
 use crate::files;
-use formats::underpass_toml::Loaded;
-use formats::{Diagnostic, Severity};
+use engine::desired::DesiredState;
+use formats::underpass_toml::{HostSettings, Loaded, UnreachableOnStop};
+use formats::{Diagnostic, Severity, rfc3339};
+use host::gateway::Options;
 use serde_json::json;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Run a gateway, or check its configuration
 #[derive(clap::Args, Debug)]
@@ -41,8 +43,34 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Failure> {
 }
 
 /// Runs the gateway until it is told to stop.
-fn serve(_args: &Args, _loaded: Loaded) -> Result<Exit, Failure> {
-    Err(Failure::new(Exit::CannotTell, "not_built", "this build checks configurations, but cannot run a gateway"))
+fn serve(args: &Args, loaded: Loaded) -> Result<Exit, Failure> {
+    let (path, running) = (args.config.clone(), loaded.host.clone());
+    let options = Options {
+        desired: loaded.state,
+        interface: loaded.host.interface,
+        listen: loaded.host.listen,
+        socket: loaded.host.socket.into(),
+        keep_unreachable: loaded.host.unreachable_on_stop == UnreachableOnStop::Keep,
+        json_log: args.json,
+        reload: Box::new(move || reload(&path, &running)),
+        version: env!("CARGO_PKG_VERSION"),
+        timestamp: rfc3339,
+    };
+    host::gateway::run(options)
+        .map(|()| Exit::Ok)
+        .map_err(|error| Failure::new(Exit::Condition, "gateway", error.to_string()))
+}
+
+/// Reads the configuration again. What belongs to the host stays as it is while it runs.
+fn reload(path: &Path, running: &HostSettings) -> Result<DesiredState, String> {
+    let loaded = files::load(path).map_err(|found| found.iter().map(ToString::to_string).collect::<String>())?;
+    complain(&loaded.warnings);
+    if loaded.host != *running {
+        let keys = "interface, listen, socket and unreachable_on_stop";
+        // Nobody reads standard error: nothing to be done.
+        let _ = writeln!(std::io::stderr(), "warning: changes of {keys} take effect when the gateway is restarted");
+    }
+    Ok(loaded.state)
 }
 
 fn report(args: &Args, loaded: &Result<Loaded, Vec<Diagnostic>>, out: &mut dyn Write) -> Result<Exit, Failure> {
