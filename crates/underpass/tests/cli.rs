@@ -75,7 +75,7 @@ impl Script {
                 vec![json!({"ok": false, "error": {"code": "busy", "message": "a rekey is under way", "hint": "wait"}})]
             }
             Some("log") => vec![
-                json!({"ok": true, "result": {"events": [{"time": "t", "level": "info", "message": "ike_sa up"}]}}),
+                json!({"ok": true, "result": {"events": [{"time": "t", "level": "info", "connection": "site-b", "child": "net", "message": "child SA up"}]}}),
                 json!({"code": "bare"}),
             ],
             Some("capture") => {
@@ -214,9 +214,12 @@ fn a_gateway_that_is_not_there_or_talks_nonsense_has_its_own_exit_code() {
 #[test]
 fn log_and_capture_pass_on_what_the_gateway_streams() {
     let gateway = Script::usual();
-    assert_eq!(stdout(&gateway.run(&["log"])), "t info ike_sa up\n");
+    assert_eq!(stdout(&gateway.run(&["log"])), "t info  site-b/net: child SA up\n");
     let followed = gateway.run(&["log", "-f"]);
-    assert_eq!((code(&followed), stdout(&followed).as_str()), (3, "t info ike_sa up\n{\"code\":\"bare\"}\n"));
+    assert_eq!(
+        (code(&followed), stdout(&followed).as_str()),
+        (3, "t info  site-b/net: child SA up\n{\"code\":\"bare\"}\n")
+    );
     let file = gateway.directory.0.join("x.pcapng");
     let output = gateway.run(&["capture", "-o", file.to_str().unwrap(), "--for", "2s", "--json"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));

@@ -63,7 +63,10 @@ fn serve(args: &Args, loaded: Loaded) -> Result<Exit, Failure> {
 
 /// Reads the configuration again. What belongs to the host stays as it is while it runs.
 fn reload(path: &Path, running: &HostSettings) -> Result<DesiredState, String> {
-    let loaded = files::load(path).map_err(|found| found.iter().map(ToString::to_string).collect::<String>())?;
+    let loaded = files::load(path).map_err(|found| {
+        let texts: String = found.iter().map(ToString::to_string).collect();
+        format!("the configuration is not usable\n{}", texts.trim_end())
+    })?;
     complain(&loaded.warnings);
     if loaded.host != *running {
         let keys = "interface, listen, socket and unreachable_on_stop";

@@ -44,20 +44,18 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Failure> {
 }
 
 fn print(event: &Value, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    if json {
+    if json || text(event, "message").is_empty() {
         writeln!(out, "{event}")?;
         return Ok(());
     }
-    let words = ["message", "text", "line"].into_iter().map(|name| text(event, name)).find(|words| !words.is_empty());
-    let line = match (words, event.as_str()) {
-        (Some(words), _) => {
-            let lead = ["time", "level", "connection"].into_iter().map(|name| text(event, name));
-            let lead: Vec<String> = lead.filter(|part| !part.is_empty()).map(clean).collect();
-            format!("{} {}", lead.join(" "), clean(words)).trim_start().to_owned()
-        }
-        (None, Some(line)) => clean(line),
-        (None, None) => event.to_string(),
+    let part = |name: &str| clean(text(event, name));
+    let subject = match (part("connection"), part("child")) {
+        (connection, _) if connection.is_empty() => String::new(),
+        (connection, child) if child.is_empty() => format!("{connection}: "),
+        (connection, child) => format!("{connection}/{child}: "),
     };
-    writeln!(out, "{line}")?;
+    // A refused configuration has many lines.
+    let message = text(event, "message").lines().map(clean).collect::<Vec<_>>().join("\n");
+    writeln!(out, "{} {:5} {subject}{message}", part("time"), part("level"))?;
     Ok(())
 }
