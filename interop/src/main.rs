@@ -93,7 +93,8 @@ fn show(lab: &Lab, outcome: &Outcome, seconds: f64, json: bool) {
             json!({ "lab": lab.name, "outcome": word.to_lowercase(), "details": details, "seconds": seconds, "logs": logs })
         );
     } else {
-        println!("{word} ({details}; {seconds:.1} s)");
+        let details = if details.is_empty() { String::new() } else { format!("{details}; ") };
+        println!("{word} ({details}{seconds:.1} s)");
         if !logs.is_empty() {
             println!("{logs}");
         }
