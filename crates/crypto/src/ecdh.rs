@@ -47,11 +47,7 @@ impl EcdhExchange {
             Group::Curve25519 => encoded.as_ref(),
             _ => encoded.as_ref().strip_prefix(&[UNCOMPRESSED])?,
         };
-        (public.len() == group.public_len()).then(|| Self {
-            group,
-            public: public.to_vec(),
-            private,
-        })
+        (public.len() == group.public_len()).then(|| Self { group, public: public.to_vec(), private })
     }
 }
 
@@ -82,9 +78,7 @@ impl KeyExchange for EcdhExchange {
             _ => "it is not a point of the curve",
         };
         let peer = UnparsedPublicKey::new(self.private.algorithm(), encoded);
-        let secret = agreement::agree(&self.private, peer, refuse(reason), |secret| {
-            Ok(SecretBytes::from(secret))
-        })?;
+        let secret = agreement::agree(&self.private, peer, refuse(reason), |secret| Ok(SecretBytes::from(secret)))?;
         // RFC 8031 §3.2: the all-zero secret MUST be refused; held here too, whatever the library does.
         if secret.ct_eq(&vec![0; group.secret_len()]) {
             return Err(refuse("the shared secret would be zero"));

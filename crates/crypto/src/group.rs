@@ -127,13 +127,8 @@ mod tests {
 
     #[test]
     fn every_number_leads_back_to_its_group_and_no_other_number_leads_anywhere() {
-        let known: Vec<u16> = (0..=u16::MAX)
-            .filter(|number| Group::from_number(*number).is_some())
-            .collect();
-        assert_eq!(
-            known,
-            [2, 5, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 31]
-        );
+        let known: Vec<u16> = (0..=u16::MAX).filter(|number| Group::from_number(*number).is_some()).collect();
+        assert_eq!(known, [2, 5, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 31]);
         for group in Group::ALL {
             assert_eq!(Group::from_number(group.number()), Some(group));
         }

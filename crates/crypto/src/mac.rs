@@ -24,10 +24,7 @@ impl Mac {
     fn new(mac: &[u8]) -> Self {
         let mut bytes = Zeroizing::new([0; MAX_MAC_LEN]);
         bytes[..mac.len()].copy_from_slice(mac);
-        Self {
-            bytes,
-            len: mac.len(),
-        }
+        Self { bytes, len: mac.len() }
     }
 
     /// The whole MAC.
@@ -75,9 +72,7 @@ impl MacKey {
             Self::Cmac(key) => {
                 let mut context = cmac::Context::with_key(key);
                 for part in parts {
-                    context
-                        .update(part)
-                        .expect("CMAC takes octets until it is finished");
+                    context.update(part).expect("CMAC takes octets until it is finished");
                 }
                 Mac::new(context.sign().expect("CMAC is finished once").as_ref())
             }
@@ -104,11 +99,7 @@ impl XcbcKey {
             encrypt_block(&master, &mut block);
             block
         };
-        Self {
-            aes: aes128(&derive(1)),
-            k2: derive(2),
-            k3: derive(3),
-        }
+        Self { aes: aes128(&derive(1)), k2: derive(2), k3: derive(3) }
     }
 
     fn compute(&self, parts: &[&[u8]]) -> Zeroizing<[u8; BLOCK]> {
@@ -139,13 +130,10 @@ impl XcbcKey {
 
 /// An AES-128 key for single blocks.
 pub(crate) fn aes128(key: &[u8; BLOCK]) -> EncryptingKey {
-    UnboundCipherKey::new(&AES_128, key)
-        .and_then(EncryptingKey::ecb)
-        .expect("a 16-octet key suits AES-128")
+    UnboundCipherKey::new(&AES_128, key).and_then(EncryptingKey::ecb).expect("a 16-octet key suits AES-128")
 }
 
 /// Encrypts one block in place.
 pub(crate) fn encrypt_block(key: &EncryptingKey, block: &mut [u8; BLOCK]) {
-    key.less_safe_encrypt(block, EncryptionContext::None)
-        .expect("one block is a whole number of blocks");
+    key.less_safe_encrypt(block, EncryptionContext::None).expect("one block is a whole number of blocks");
 }

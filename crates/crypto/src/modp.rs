@@ -29,23 +29,14 @@ pub(crate) struct ModpExchange {
 impl ModpExchange {
     /// A fresh private exponent of `group`, which is a MODP group.
     pub(crate) fn new(group: Group, rng: &mut dyn Rng) -> Result<Self, CryptoError> {
-        let field = Field::of(group).ok_or(CryptoError::Library {
-            operation: "MODP on an elliptic curve",
-        })?;
-        let exponent = field
-            .draw_exponent(rng)
-            .ok_or(CryptoError::BadRandomness { group })?;
+        let field = Field::of(group).ok_or(CryptoError::Library { operation: "MODP on an elliptic curve" })?;
+        let exponent = field.draw_exponent(rng).ok_or(CryptoError::BadRandomness { group })?;
         Ok(Self::with_exponent(group, field, exponent))
     }
 
     fn with_exponent(group: Group, field: &'static Field, exponent: SecretBytes) -> Self {
         let public = field.pow(&field.generator, &exponent).to_vec();
-        Self {
-            group,
-            field,
-            exponent,
-            public,
-        }
+        Self { group, field, exponent, public }
     }
 }
 
@@ -61,10 +52,7 @@ impl KeyExchange for ModpExchange {
     fn agree(self: Box<Self>, peer_public: &[u8]) -> Result<SecretBytes, CryptoError> {
         self.field
             .check_public(peer_public)
-            .map_err(|reason| CryptoError::BadPublicValue {
-                group: self.group,
-                reason,
-            })?;
+            .map_err(|reason| CryptoError::BadPublicValue { group: self.group, reason })?;
         let secret = self.field.pow(peer_public, &self.exponent);
         // All octets of the modulus' length, leading zeros included (RFC 7296 §2.14).
         Ok(SecretBytes::from(secret.as_slice()))
@@ -100,27 +88,9 @@ impl Field {
             Group::Modp4096 => (4, MODP_4096, "02", None, 304),
             Group::Modp6144 => (5, MODP_6144, "02", None, 352),
             Group::Modp8192 => (6, MODP_8192, "02", None, 400),
-            Group::Modp1024S160 => (
-                7,
-                MODP_1024_S160,
-                MODP_1024_S160_GENERATOR,
-                Some(MODP_1024_S160_ORDER),
-                160,
-            ),
-            Group::Modp2048S224 => (
-                8,
-                MODP_2048_S224,
-                MODP_2048_S224_GENERATOR,
-                Some(MODP_2048_S224_ORDER),
-                224,
-            ),
-            Group::Modp2048S256 => (
-                9,
-                MODP_2048_S256,
-                MODP_2048_S256_GENERATOR,
-                Some(MODP_2048_S256_ORDER),
-                256,
-            ),
+            Group::Modp1024S160 => (7, MODP_1024_S160, MODP_1024_S160_GENERATOR, Some(MODP_1024_S160_ORDER), 160),
+            Group::Modp2048S224 => (8, MODP_2048_S224, MODP_2048_S224_GENERATOR, Some(MODP_2048_S224_ORDER), 224),
+            Group::Modp2048S256 => (9, MODP_2048_S256, MODP_2048_S256_GENERATOR, Some(MODP_2048_S256_ORDER), 256),
             Group::Ecp256 | Group::Ecp384 | Group::Ecp521 | Group::Curve25519 => return None,
         };
         Some(FIELDS[index].get_or_init(|| Self::new(modulus, generator, order, exponent_bits)))
@@ -136,9 +106,7 @@ impl Field {
         let mut padded = vec![0; modulus.len() - generator.len()];
         padded.extend_from_slice(&generator);
         let bits = 8 * modulus.len() as u32;
-        let odd = Odd::new(integer(&modulus, bits))
-            .into_option()
-            .expect("every modulus is an odd prime");
+        let odd = Odd::new(integer(&modulus, bits)).into_option().expect("every modulus is an odd prime");
         Self {
             params: BoxedMontyParams::new_vartime(odd),
             bits,
@@ -154,10 +122,7 @@ impl Field {
         let mut exponent = Zeroizing::new(vec![0; self.exponent_bits / 8]);
         for _ in 0..MAX_DRAWS {
             rng.fill(&mut exponent);
-            let below_order = self
-                .order
-                .as_ref()
-                .is_none_or(|order| is_less(&exponent, order.expose()));
+            let below_order = self.order.as_ref().is_none_or(|order| is_less(&exponent, order.expose()));
             if below_order && !is_zero_or_one(&exponent) {
                 return Some(SecretBytes::from(exponent.as_slice()));
             }
@@ -216,23 +181,14 @@ fn is_zero_or_one(octets: &[u8]) -> bool {
 fn is_less(a: &[u8], b: &[u8]) -> bool {
     // The borrow of a − b, octet by octet from the last.
     let digits = a.iter().zip(b).rev();
-    digits.fold(0, |borrow, (a, b)| {
-        (u16::from(*a)
-            .wrapping_sub(u16::from(*b))
-            .wrapping_sub(borrow))
-            >> 15
-    }) == 1
+    digits.fold(0, |borrow, (a, b)| (u16::from(*a).wrapping_sub(u16::from(*b)).wrapping_sub(borrow)) >> 15) == 1
 }
 
 /// The octets of one of our own constants.
 fn from_hex(hex: &str) -> Vec<u8> {
     hex.as_bytes()
         .chunks(2)
-        .map(|pair| {
-            pair.iter().fold(0, |octet, digit| {
-                octet << 4 | (*digit as char).to_digit(16).unwrap_or(0) as u8
-            })
-        })
+        .map(|pair| pair.iter().fold(0, |octet, digit| octet << 4 | (*digit as char).to_digit(16).unwrap_or(0) as u8))
         .collect()
 }
 

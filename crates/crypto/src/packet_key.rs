@@ -16,9 +16,7 @@
 use crate::mac::MacKey;
 use crate::{Cipher, CryptoError, Integrity, ct_eq};
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::cipher::{
-    self, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext, UnboundCipherKey,
-};
+use aws_lc_rs::cipher::{self, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hmac;
 use aws_lc_rs::iv::FixedLength;
 use std::fmt;
@@ -45,18 +43,9 @@ struct Split<'b> {
 }
 
 enum Protection {
-    Aead {
-        key: Box<LessSafeKey>,
-        salt: Zeroizing<[u8; SALT_LEN]>,
-    },
-    Cbc {
-        encrypt: Box<EncryptingKey>,
-        decrypt: Box<DecryptingKey>,
-        mac: Box<MacKey>,
-    },
-    Null {
-        mac: Box<MacKey>,
-    },
+    Aead { key: Box<LessSafeKey>, salt: Zeroizing<[u8; SALT_LEN]> },
+    Cbc { encrypt: Box<EncryptingKey>, decrypt: Box<DecryptingKey>, mac: Box<MacKey> },
+    Null { mac: Box<MacKey> },
 }
 
 impl PacketKey {
@@ -97,11 +86,7 @@ impl PacketKey {
             Cipher::AesGcm16_256 => aead(&aead::AES_256_GCM, encryption_key)?,
             Cipher::ChaCha20Poly1305 => aead(&aead::CHACHA20_POLY1305, encryption_key)?,
         };
-        Ok(Self {
-            cipher,
-            integrity,
-            protection,
-        })
+        Ok(Self { cipher, integrity, protection })
     }
 
     /// The cipher.
@@ -142,42 +127,24 @@ impl PacketKey {
     /// # Errors
     /// [`CryptoError::BadIvLength`], [`CryptoError::BufferTooSmall`], [`CryptoError::NotWholeBlocks`] and
     /// [`CryptoError::TrailerWithAead`], all before anything is written.
-    pub fn seal(
-        &self,
-        iv: &[u8],
-        aad: &[u8],
-        trailer: &[u8],
-        buf: &mut [u8],
-    ) -> Result<(), CryptoError> {
+    pub fn seal(&self, iv: &[u8], aad: &[u8], trailer: &[u8], buf: &mut [u8]) -> Result<(), CryptoError> {
         if iv.len() != self.iv_len() {
-            return Err(CryptoError::BadIvLength {
-                cipher: self.cipher,
-                expected: self.iv_len(),
-                actual: iv.len(),
-            });
+            return Err(CryptoError::BadIvLength { cipher: self.cipher, expected: self.iv_len(), actual: iv.len() });
         }
-        let Split {
-            iv: iv_room,
-            text,
-            icv,
-        } = self.split(trailer, buf)?;
+        let Split { iv: iv_room, text, icv } = self.split(trailer, buf)?;
         iv_room.copy_from_slice(iv);
         match &self.protection {
             Protection::Aead { key, salt } => {
                 let tag = key
                     .seal_in_place_separate_tag(nonce(salt, iv_room), Aad::from(aad), text)
-                    .map_err(|_| CryptoError::Library {
-                        operation: "AEAD seal",
-                    })?;
+                    .map_err(|_| CryptoError::Library { operation: "AEAD seal" })?;
                 icv.copy_from_slice(tag.as_ref());
             }
             Protection::Cbc { encrypt, mac, .. } => {
                 let context = EncryptionContext::Iv128(cbc_iv(iv_room));
                 encrypt
                     .less_safe_encrypt(text, context)
-                    .map_err(|_| CryptoError::Library {
-                        operation: "CBC encryption",
-                    })?;
+                    .map_err(|_| CryptoError::Library { operation: "CBC encryption" })?;
                 write_icv(mac, &[aad, iv_room, text, trailer], icv);
             }
             Protection::Null { mac } => write_icv(mac, &[aad, text, trailer], icv),
@@ -193,12 +160,7 @@ impl PacketKey {
     /// time; [`CryptoError::BufferTooSmall`] and [`CryptoError::NotWholeBlocks`] when no sealed buffer can have
     /// this length. After an error the text in `buf` is not to be used: with a MAC it is untouched, with an AEAD
     /// it is unspecified.
-    pub fn open<'b>(
-        &self,
-        aad: &[u8],
-        trailer: &[u8],
-        buf: &'b mut [u8],
-    ) -> Result<&'b mut [u8], CryptoError> {
+    pub fn open<'b>(&self, aad: &[u8], trailer: &[u8], buf: &'b mut [u8]) -> Result<&'b mut [u8], CryptoError> {
         let Split { iv, text, icv } = self.split(trailer, buf)?;
         match &self.protection {
             Protection::Aead { key, salt } => {
@@ -209,9 +171,7 @@ impl PacketKey {
                 verify_icv(mac, &[aad, iv, text, trailer], icv)?;
                 decrypt
                     .decrypt(text, DecryptionContext::Iv128(cbc_iv(iv)))
-                    .map_err(|_| CryptoError::Library {
-                        operation: "CBC decryption",
-                    })?;
+                    .map_err(|_| CryptoError::Library { operation: "CBC decryption" })?;
             }
             Protection::Null { mac } => verify_icv(mac, &[aad, text, trailer], icv)?,
         }
@@ -221,22 +181,14 @@ impl PacketKey {
     /// The buffer as IV, text and ICV, all lengths checked.
     fn split<'b>(&self, trailer: &[u8], buf: &'b mut [u8]) -> Result<Split<'b>, CryptoError> {
         if self.cipher.is_aead() && !trailer.is_empty() {
-            return Err(CryptoError::TrailerWithAead {
-                cipher: self.cipher,
-            });
+            return Err(CryptoError::TrailerWithAead { cipher: self.cipher });
         }
         let actual = buf.len();
-        let too_small = CryptoError::BufferTooSmall {
-            needed: self.iv_len() + self.icv_len(),
-            actual,
-        };
+        let too_small = CryptoError::BufferTooSmall { needed: self.iv_len() + self.icv_len(), actual };
         let (iv, rest) = buf.split_at_mut_checked(self.iv_len()).ok_or(too_small)?;
         let text_len = rest.len().checked_sub(self.icv_len()).ok_or(too_small)?;
         if !text_len.is_multiple_of(self.block_len()) {
-            return Err(CryptoError::NotWholeBlocks {
-                block: self.block_len(),
-                actual: text_len,
-            });
+            return Err(CryptoError::NotWholeBlocks { block: self.block_len(), actual: text_len });
         }
         let (text, icv) = rest.split_at_mut(text_len);
         Ok(Split { iv, text, icv })
@@ -253,45 +205,20 @@ impl fmt::Debug for PacketKey {
 }
 
 fn check_len(what: &'static str, expected: usize, key: &[u8]) -> Result<(), CryptoError> {
-    if key.len() == expected {
-        Ok(())
-    } else {
-        Err(CryptoError::BadKeyLength {
-            what,
-            expected,
-            actual: key.len(),
-        })
-    }
+    if key.len() == expected { Ok(()) } else { Err(CryptoError::BadKeyLength { what, expected, actual: key.len() }) }
 }
 
-fn aead(
-    algorithm: &'static aead::Algorithm,
-    key_material: &[u8],
-) -> Result<Protection, CryptoError> {
-    let failed = CryptoError::Library {
-        operation: "AEAD key setup",
-    };
+fn aead(algorithm: &'static aead::Algorithm, key_material: &[u8]) -> Result<Protection, CryptoError> {
+    let failed = CryptoError::Library { operation: "AEAD key setup" };
     // The salt is at the END of the keying material (RFC 4106 §8.1, RFC 7634 §4).
-    let (key, salt) = key_material
-        .split_last_chunk::<SALT_LEN>()
-        .map(|(key, salt)| (key, *salt))
-        .ok_or(failed)?;
+    let (key, salt) = key_material.split_last_chunk::<SALT_LEN>().map(|(key, salt)| (key, *salt)).ok_or(failed)?;
     let key = UnboundKey::new(algorithm, key).map_err(|_| failed)?;
-    Ok(Protection::Aead {
-        key: Box::new(LessSafeKey::new(key)),
-        salt: Zeroizing::new(salt),
-    })
+    Ok(Protection::Aead { key: Box::new(LessSafeKey::new(key)), salt: Zeroizing::new(salt) })
 }
 
-fn cbc(
-    algorithm: &'static cipher::Algorithm,
-    key: &[u8],
-    mac: Box<MacKey>,
-) -> Result<Protection, CryptoError> {
+fn cbc(algorithm: &'static cipher::Algorithm, key: &[u8], mac: Box<MacKey>) -> Result<Protection, CryptoError> {
     let key = || UnboundCipherKey::new(algorithm, key);
-    let failed = |_| CryptoError::Library {
-        operation: "AES key setup",
-    };
+    let failed = |_| CryptoError::Library { operation: "AES key setup" };
     Ok(Protection::Cbc {
         encrypt: Box::new(key().and_then(EncryptingKey::cbc).map_err(failed)?),
         decrypt: Box::new(key().and_then(DecryptingKey::cbc).map_err(failed)?),

@@ -90,10 +90,7 @@ impl Prf {
     pub fn plus(self, key: &[u8], seed: &[&[u8]], out: &mut [u8]) -> Result<(), CryptoError> {
         let limit = 255 * self.output_len();
         if out.len() > limit {
-            return Err(CryptoError::PrfPlusTooLong {
-                limit,
-                asked: out.len(),
-            });
+            return Err(CryptoError::PrfPlusTooLong { limit, asked: out.len() });
         }
         let key = self.key(key);
         let mut previous = None;

@@ -21,9 +21,7 @@ pub trait KeyExchange: Send {
 
 impl fmt::Debug for dyn KeyExchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyExchange")
-            .field("group", &self.group())
-            .finish_non_exhaustive()
+        f.debug_struct("KeyExchange").field("group", &self.group()).finish_non_exhaustive()
     }
 }
 
@@ -33,11 +31,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`CryptoError::BadRandomness`] when `rng` is broken.
-    fn key_exchange(
-        &self,
-        group: Group,
-        rng: &mut dyn Rng,
-    ) -> Result<Box<dyn KeyExchange>, CryptoError>;
+    fn key_exchange(&self, group: Group, rng: &mut dyn Rng) -> Result<Box<dyn KeyExchange>, CryptoError>;
 
     /// What to call this provider in a log.
     fn name(&self) -> &'static str;
@@ -48,11 +42,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
 pub struct RealProvider;
 
 impl Provider for RealProvider {
-    fn key_exchange(
-        &self,
-        group: Group,
-        rng: &mut dyn Rng,
-    ) -> Result<Box<dyn KeyExchange>, CryptoError> {
+    fn key_exchange(&self, group: Group, rng: &mut dyn Rng) -> Result<Box<dyn KeyExchange>, CryptoError> {
         Ok(match group {
             Group::Modp1024
             | Group::Modp1536

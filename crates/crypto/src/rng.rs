@@ -103,26 +103,16 @@ mod tests {
     fn splitmix64_gives_its_published_sequence_for_seed_1234567() {
         // The reference output of the authors' splitmix64.c, as listed on Rosetta Code ("Pseudo-random
         // numbers/Splitmix64").
-        let words: Vec<u64> = (1..=3_u64)
-            .map(|n| split_mix(1_234_567_u64.wrapping_add(SPLIT_MIX_STEP.wrapping_mul(n))))
-            .collect();
-        assert_eq!(
-            words,
-            [
-                6_457_827_717_110_365_317,
-                3_203_168_211_198_807_973,
-                9_817_491_932_198_370_423
-            ]
-        );
+        let words: Vec<u64> =
+            (1..=3_u64).map(|n| split_mix(1_234_567_u64.wrapping_add(SPLIT_MIX_STEP.wrapping_mul(n)))).collect();
+        assert_eq!(words, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
     }
 
     #[test]
     fn xoshiro256_starstar_starts_as_its_definition_says_for_state_1_2_3_4() {
         // The first outputs for the state {1, 2, 3, 4} follow by hand from the definition:
         // rotl(2 * 5, 7) * 9 = 11520, then rotl(0 * 5, 7) * 9 = 0.
-        let mut rng = SeededRng {
-            state: [1, 2, 3, 4],
-        };
+        let mut rng = SeededRng { state: [1, 2, 3, 4] };
         assert_eq!([rng.step(), rng.step()], [11520, 0]);
     }
 
@@ -149,10 +139,7 @@ mod tests {
             counts[rng.below(10) as usize] += 1;
         }
         // 10 000 expected, standard deviation 95.
-        assert!(
-            counts.iter().all(|count| (9_500..10_500).contains(count)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|count| (9_500..10_500).contains(count)), "{counts:?}");
         // A span of three quarters of 2^64 is where a plain `%` would favour the low third.
         let n = 3_u64 << 62;
         let low = (0..30_000).filter(|_| rng.below(n) < n / 3).count();

@@ -23,19 +23,11 @@ const HEAD: usize = 8;
 pub struct SimProvider;
 
 impl Provider for SimProvider {
-    fn key_exchange(
-        &self,
-        group: Group,
-        rng: &mut dyn Rng,
-    ) -> Result<Box<dyn KeyExchange>, CryptoError> {
+    fn key_exchange(&self, group: Group, rng: &mut dyn Rng) -> Result<Box<dyn KeyExchange>, CryptoError> {
         // 2..P-1: neither 1 nor the generator itself becomes a public value.
         let exponent = 2 + rng.below(P - 3);
         let public = expand(pow(G, exponent), group, group.public_len());
-        Ok(Box::new(SimExchange {
-            group,
-            exponent: Zeroizing::new(exponent),
-            public,
-        }))
+        Ok(Box::new(SimExchange { group, exponent: Zeroizing::new(exponent), public }))
     }
 
     fn name(&self) -> &'static str {
@@ -59,16 +51,11 @@ impl KeyExchange for SimExchange {
     }
 
     fn agree(self: Box<Self>, peer_public: &[u8]) -> Result<SecretBytes, CryptoError> {
-        let refuse = |reason| CryptoError::BadPublicValue {
-            group: self.group,
-            reason,
-        };
+        let refuse = |reason| CryptoError::BadPublicValue { group: self.group, reason };
         if peer_public.len() != self.group.public_len() {
             return Err(refuse("its length is not the group's"));
         }
-        let head = peer_public
-            .first_chunk::<HEAD>()
-            .ok_or(refuse("its length is not the group's"))?;
+        let head = peer_public.first_chunk::<HEAD>().ok_or(refuse("its length is not the group's"))?;
         let peer = u64::from_be_bytes(*head);
         if !(2..P - 1).contains(&peer) {
             return Err(refuse("it is out of range"));
@@ -104,9 +91,7 @@ fn expand(head: u64, group: Group, len: usize) -> Vec<u8> {
 }
 
 fn digest(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0, |sum, byte| split_mix(sum ^ u64::from(*byte)))
+    bytes.iter().fold(0, |sum, byte| split_mix(sum ^ u64::from(*byte)))
 }
 
 fn pow(base: u64, exponent: u64) -> u64 {
@@ -139,10 +124,7 @@ mod tests {
         let mut rng = crate::SeededRng::new(3);
         for _ in 0..1000 {
             let (a, b) = (1 + rng.below(P - 1), rng.below(P));
-            assert_eq!(
-                u128::from(mul(a, b)),
-                u128::from(a) * u128::from(b) % u128::from(P)
-            );
+            assert_eq!(u128::from(mul(a, b)), u128::from(a) * u128::from(b) % u128::from(P));
             assert_eq!(pow(a, P - 1), 1);
         }
         assert_eq!(mul(P - 1, P - 1), 1);

@@ -59,10 +59,7 @@ impl Cipher {
         match self {
             Self::Null => 0,
             Self::AesCbc128 | Self::AesCbc192 | Self::AesCbc256 => 16,
-            Self::AesGcm16_128
-            | Self::AesGcm16_192
-            | Self::AesGcm16_256
-            | Self::ChaCha20Poly1305 => 8,
+            Self::AesGcm16_128 | Self::AesGcm16_192 | Self::AesGcm16_256 | Self::ChaCha20Poly1305 => 8,
         }
     }
 
@@ -70,11 +67,7 @@ impl Cipher {
     pub const fn block_len(self) -> usize {
         match self {
             Self::AesCbc128 | Self::AesCbc192 | Self::AesCbc256 => 16,
-            Self::Null
-            | Self::AesGcm16_128
-            | Self::AesGcm16_192
-            | Self::AesGcm16_256
-            | Self::ChaCha20Poly1305 => 1,
+            Self::Null | Self::AesGcm16_128 | Self::AesGcm16_192 | Self::AesGcm16_256 | Self::ChaCha20Poly1305 => 1,
         }
     }
 
@@ -87,10 +80,7 @@ impl Cipher {
     /// forbidden (RFC 7296 §3.3.3).
     pub const fn is_aead(self) -> bool {
         match self {
-            Self::AesGcm16_128
-            | Self::AesGcm16_192
-            | Self::AesGcm16_256
-            | Self::ChaCha20Poly1305 => true,
+            Self::AesGcm16_128 | Self::AesGcm16_192 | Self::AesGcm16_256 | Self::ChaCha20Poly1305 => true,
             Self::Null | Self::AesCbc128 | Self::AesCbc192 | Self::AesCbc256 => false,
         }
     }

@@ -37,10 +37,7 @@ const VECTORS: &[Vector] = &[
     Vector {
         name: "GCM specification, test case 10",
         cipher: Cipher::AesGcm16_192,
-        key_and_salt: [
-            "feffe9928665731c6d6a8f9467308308feffe9928665731c",
-            "cafebabe",
-        ],
+        key_and_salt: ["feffe9928665731c6d6a8f9467308308feffe9928665731c", "cafebabe"],
         iv: "facedbaddecaf888",
         aad: GCM_AAD,
         plaintext: GCM_PLAINTEXT,
@@ -51,10 +48,7 @@ const VECTORS: &[Vector] = &[
     Vector {
         name: "GCM specification, test case 16",
         cipher: Cipher::AesGcm16_256,
-        key_and_salt: [
-            "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308",
-            "cafebabe",
-        ],
+        key_and_salt: ["feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308", "cafebabe"],
         iv: "facedbaddecaf888",
         aad: GCM_AAD,
         plaintext: GCM_PLAINTEXT,
@@ -79,10 +73,7 @@ const VECTORS: &[Vector] = &[
     Vector {
         name: "draft-mcgrew-gcm-test-01, ESP with a 192-bit key",
         cipher: Cipher::AesGcm16_192,
-        key_and_salt: [
-            "feffe9928665731c6d6a8f9467308308feffe9928665731c",
-            "cafebabe",
-        ],
+        key_and_salt: ["feffe9928665731c6d6a8f9467308308feffe9928665731c", "cafebabe"],
         iv: "facedbaddecaf888",
         aad: "0000a5f80000000a",
         plaintext: "45000028a4ad4000400678800a01038f0a010612802306b8cb712602dd6bb03e
@@ -94,10 +85,7 @@ const VECTORS: &[Vector] = &[
     Vector {
         name: "draft-mcgrew-gcm-test-01, ESP with a 256-bit key",
         cipher: Cipher::AesGcm16_256,
-        key_and_salt: [
-            "abbccddef00112233445566778899aababbccddef00112233445566778899aab",
-            "11223344",
-        ],
+        key_and_salt: ["abbccddef00112233445566778899aababbccddef00112233445566778899aab", "11223344"],
         iv: "0102030405060708",
         aad: "4a2cbfe300000002",
         plaintext: "4500003069a6400080062690c0a801029389155e0a9e008b2dc57ee000000000
@@ -109,10 +97,7 @@ const VECTORS: &[Vector] = &[
     Vector {
         name: "RFC 7634 appendix A, ESP",
         cipher: Cipher::ChaCha20Poly1305,
-        key_and_salt: [
-            "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f",
-            "a0a1a2a3",
-        ],
+        key_and_salt: ["808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f", "a0a1a2a3"],
         iv: "1011121314151617",
         aad: "0102030400000005",
         plaintext: "45000054a6f200004001e778c6336405c000020508005b7a3a080000553bec10
@@ -126,10 +111,7 @@ const VECTORS: &[Vector] = &[
     Vector {
         name: "RFC 7634 appendix B, IKEv2",
         cipher: Cipher::ChaCha20Poly1305,
-        key_and_salt: [
-            "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f",
-            "a0a1a2a3",
-        ],
+        key_and_salt: ["808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f", "a0a1a2a3"],
         iv: "1011121314151617",
         aad: "c0c1c2c3c4c5c6c7d0d1d2d3d4d5d6d72e202500000000090000004529000029",
         plaintext: "0000000c000040010000000a00",
@@ -141,28 +123,12 @@ const VECTORS: &[Vector] = &[
 #[test]
 fn aead_packets_are_those_of_the_specifications_with_the_salt_last_in_the_keying_material() {
     for vector in VECTORS {
-        let key = PacketKey::new(
-            vector.cipher,
-            None,
-            &hex(&vector.key_and_salt.concat()),
-            &[],
-        )
-        .unwrap();
+        let key = PacketKey::new(vector.cipher, None, &hex(&vector.key_and_salt.concat()), &[]).unwrap();
         let (iv, aad, plaintext) = (hex(vector.iv), hex(vector.aad), hex(vector.plaintext));
         let mut buf = [vec![0; 8], plaintext.clone(), vec![0; 16]].concat();
         key.seal(&iv, &aad, &[], &mut buf).unwrap();
-        assert_eq!(
-            buf,
-            [iv, hex(vector.ciphertext), hex(vector.tag)].concat(),
-            "{}",
-            vector.name
-        );
-        assert_eq!(
-            key.open(&aad, &[], &mut buf).unwrap(),
-            plaintext,
-            "{}",
-            vector.name
-        );
+        assert_eq!(buf, [iv, hex(vector.ciphertext), hex(vector.tag)].concat(), "{}", vector.name);
+        assert_eq!(key.open(&aad, &[], &mut buf).unwrap(), plaintext, "{}", vector.name);
     }
 }
 
@@ -171,13 +137,7 @@ fn an_aead_takes_no_trailer_because_it_would_not_authenticate_it() {
     let cipher = Cipher::AesGcm16_128;
     let key = PacketKey::new(cipher, None, &[1; 20], &[]).unwrap();
     let mut buf = [0; 40];
-    assert_eq!(
-        key.seal(&[0; 8], b"", b"esn", &mut buf),
-        Err(CryptoError::TrailerWithAead { cipher })
-    );
-    assert_eq!(
-        key.open(b"", b"esn", &mut buf),
-        Err(CryptoError::TrailerWithAead { cipher })
-    );
+    assert_eq!(key.seal(&[0; 8], b"", b"esn", &mut buf), Err(CryptoError::TrailerWithAead { cipher }));
+    assert_eq!(key.open(b"", b"esn", &mut buf), Err(CryptoError::TrailerWithAead { cipher }));
     assert_eq!(buf, [0; 40]);
 }

@@ -71,46 +71,23 @@ fn vectors() -> Vec<(Cipher, &'static str, &'static str, Vec<u8>, &'static str)>
 #[test]
 fn cbc_ciphertexts_are_those_of_rfc_3602_and_sp_800_38a() {
     for (cipher, key, iv, plaintext, ciphertext) in vectors() {
-        let key = PacketKey::new(
-            cipher,
-            Some(Integrity::HmacSha2_256_128),
-            &hex(key),
-            &[7; 32],
-        )
-        .unwrap();
+        let key = PacketKey::new(cipher, Some(Integrity::HmacSha2_256_128), &hex(key), &[7; 32]).unwrap();
         let (iv, ciphertext) = (hex(iv), hex(ciphertext));
         let mut buf = vec![0; 16 + plaintext.len() + 16];
         let end = 16 + plaintext.len();
         buf[16..end].copy_from_slice(&plaintext);
         key.seal(&iv, b"header", b"esn", &mut buf).unwrap();
-        assert_eq!(
-            buf[..16],
-            iv[..],
-            "{cipher:?}: the IV precedes the ciphertext"
-        );
+        assert_eq!(buf[..16], iv[..], "{cipher:?}: the IV precedes the ciphertext");
         assert_eq!(buf[16..end], ciphertext[..], "{cipher:?}");
-        assert_eq!(
-            key.open(b"header", b"esn", &mut buf).unwrap(),
-            plaintext,
-            "{cipher:?}"
-        );
+        assert_eq!(key.open(b"header", b"esn", &mut buf).unwrap(), plaintext, "{cipher:?}");
     }
 }
 
 #[test]
 fn cbc_refuses_text_that_is_not_whole_blocks_before_touching_it() {
-    let key = PacketKey::new(
-        Cipher::AesCbc128,
-        Some(Integrity::HmacSha1_96),
-        &[1; 16],
-        &[2; 20],
-    )
-    .unwrap();
+    let key = PacketKey::new(Cipher::AesCbc128, Some(Integrity::HmacSha1_96), &[1; 16], &[2; 20]).unwrap();
     let mut buf = vec![9; 16 + 17 + 12];
-    let refused = CryptoError::NotWholeBlocks {
-        block: 16,
-        actual: 17,
-    };
+    let refused = CryptoError::NotWholeBlocks { block: 16, actual: 17 };
     assert_eq!(key.seal(&[0; 16], b"", b"", &mut buf), Err(refused));
     assert_eq!(key.open(b"", b"", &mut buf), Err(refused));
     assert_eq!(buf, vec![9; 16 + 17 + 12]);

@@ -96,14 +96,8 @@ const VECTORS: &[Vector] = &[
             "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
         ],
         public: [
-            [
-                "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a",
-                "",
-            ],
-            [
-                "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f",
-                "",
-            ],
+            ["8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a", ""],
+            ["de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f", ""],
         ],
         secret: "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742",
     },
@@ -119,10 +113,7 @@ fn curves_are_those_of_rfc_5903_and_rfc_7748_in_both_directions() {
         for (ours, theirs) in [(0, 1), (1, 0)] {
             let exchange = exchange_with(group, &hex(vector.private[ours]));
             assert_eq!(exchange.public(), publics[ours], "{group:?}");
-            assert!(
-                exchange.agree(&publics[theirs]).unwrap().ct_eq(&secret),
-                "{group:?}"
-            );
+            assert!(exchange.agree(&publics[theirs]).unwrap().ct_eq(&secret), "{group:?}");
         }
     }
 }
@@ -154,16 +145,8 @@ fn points_off_the_curve_are_refused() {
             assert_refused(group, &damaged, "it is not a point of the curve");
         }
         // Zeros, as the point at infinity might be written; coordinates beyond the field.
-        assert_refused(
-            group,
-            &vec![0; public.len()],
-            "it is not a point of the curve",
-        );
-        assert_refused(
-            group,
-            &vec![255; public.len()],
-            "it is not a point of the curve",
-        );
+        assert_refused(group, &vec![0; public.len()], "it is not a point of the curve");
+        assert_refused(group, &vec![255; public.len()], "it is not a point of the curve");
     }
 }
 
@@ -173,18 +156,8 @@ fn public_values_of_another_length_or_encoding_are_refused() {
         let group = vector.group;
         let public = hex(&vector.public[0].concat());
         let with_prefix = [vec![4], public.clone()].concat();
-        let compressed = [
-            vec![2 + (public[public.len() - 1] & 1)],
-            public[..public.len() / 2].to_vec(),
-        ]
-        .concat();
-        for wrong in [
-            &[][..],
-            &public[1..],
-            &public[..public.len() - 1],
-            &with_prefix,
-            &compressed,
-        ] {
+        let compressed = [vec![2 + (public[public.len() - 1] & 1)], public[..public.len() / 2].to_vec()].concat();
+        for wrong in [&[][..], &public[1..], &public[..public.len() - 1], &with_prefix, &compressed] {
             assert_refused(group, wrong, "its length is not the group's");
         }
     }
@@ -207,11 +180,7 @@ fn curve25519_values_that_lead_to_a_zero_secret_are_refused() {
         format!("00{zeros}80"),
     ];
     for point in low_order {
-        assert_refused(
-            Group::Curve25519,
-            &hex(&point),
-            "the shared secret would be zero",
-        );
+        assert_refused(Group::Curve25519, &hex(&point), "the shared secret would be zero");
     }
 }
 
@@ -255,14 +224,8 @@ fn a_scalar_at_or_above_the_order_is_drawn_anew_and_a_stuck_generator_is_found_o
         assert_eq!(exchange.public(), hex(base_point), "{group:?}");
         assert!(rng.0.is_empty(), "{group:?}: three draws");
         for stuck in [0, 255] {
-            let refused = RealProvider
-                .key_exchange(group, &mut StuckRng(stuck))
-                .map(|_| ());
-            assert_eq!(
-                refused,
-                Err(CryptoError::BadRandomness { group }),
-                "{stuck}"
-            );
+            let refused = RealProvider.key_exchange(group, &mut StuckRng(stuck)).map(|_| ());
+            assert_eq!(refused, Err(CryptoError::BadRandomness { group }), "{stuck}");
         }
     }
 }

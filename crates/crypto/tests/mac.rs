@@ -8,45 +8,22 @@ use support::{counting, hex};
 
 /// The ICV a NULL-encrypted packet of these octets carries, cut into the parts a MAC has.
 fn icv(integrity: Integrity, key: &[u8], message: &[u8]) -> Vec<u8> {
-    let sealer =
-        PacketKey::new(Cipher::Null, Some(integrity), &[], key).expect("the key has the length");
+    let sealer = PacketKey::new(Cipher::Null, Some(integrity), &[], key).expect("the key has the length");
     let (aad, rest) = message.split_at(message.len() / 3);
     let (text, trailer) = rest.split_at(rest.len() / 2);
     let mut buf = [text, &vec![0; integrity.icv_len()]].concat();
-    sealer
-        .seal(&[], aad, trailer, &mut buf)
-        .expect("NULL takes any length");
+    sealer.seal(&[], aad, trailer, &mut buf).expect("NULL takes any length");
     buf.split_off(text.len())
 }
 
 #[test]
 fn hmac_sha1_is_that_of_rfc_2202() {
     let cases: [(Vec<u8>, &[u8], &str); 7] = [
-        (
-            vec![0x0b; 20],
-            b"Hi There",
-            "b617318655057264e28bc0b6fb378c8ef146be00",
-        ),
-        (
-            b"Jefe".to_vec(),
-            b"what do ya want for nothing?",
-            "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79",
-        ),
-        (
-            vec![0xaa; 20],
-            &[0xdd; 50],
-            "125d7342b9ac11cd91a39af48aa17b4f63f175d3",
-        ),
-        (
-            (1..=25).collect(),
-            &[0xcd; 50],
-            "4c9007f4026250c6bc8414f9bf50c86c2d7235da",
-        ),
-        (
-            vec![0x0c; 20],
-            b"Test With Truncation",
-            "4c1a03424b55e07fe7f27be1d58bb9324a9a5a04",
-        ),
+        (vec![0x0b; 20], b"Hi There", "b617318655057264e28bc0b6fb378c8ef146be00"),
+        (b"Jefe".to_vec(), b"what do ya want for nothing?", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+        (vec![0xaa; 20], &[0xdd; 50], "125d7342b9ac11cd91a39af48aa17b4f63f175d3"),
+        ((1..=25).collect(), &[0xcd; 50], "4c9007f4026250c6bc8414f9bf50c86c2d7235da"),
+        (vec![0x0c; 20], b"Test With Truncation", "4c1a03424b55e07fe7f27be1d58bb9324a9a5a04"),
         (
             vec![0xaa; 80],
             b"Test Using Larger Than Block-Size Key - Hash Key First",
@@ -103,10 +80,7 @@ const RFC_4231: &[(&[u8], &[u8], [&str; 3])] = &[
         ],
     ),
     (
-        &[
-            1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
-            25,
-        ],
+        &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25],
         &[0xcd; 50],
         [
             "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b",
@@ -144,22 +118,11 @@ const RFC_4231: &[(&[u8], &[u8], [&str; 3])] = &[
 #[test]
 fn hmac_sha2_is_that_of_rfc_4231() {
     for (key, message, expected) in RFC_4231 {
-        for (prf, expected) in [Prf::HmacSha2_256, Prf::HmacSha2_384, Prf::HmacSha2_512]
-            .into_iter()
-            .zip(expected)
-        {
+        for (prf, expected) in [Prf::HmacSha2_256, Prf::HmacSha2_384, Prf::HmacSha2_512].into_iter().zip(expected) {
             // In one part and in several: the parts' boundaries mean nothing.
-            assert!(
-                prf.compute(key, &[message]).ct_eq(&hex(expected)),
-                "{}",
-                prf.name()
-            );
+            assert!(prf.compute(key, &[message]).ct_eq(&hex(expected)), "{}", prf.name());
             let parts: Vec<&[u8]> = message.chunks(5).collect();
-            assert!(
-                prf.compute(key, &parts).ct_eq(&hex(expected)),
-                "{}",
-                prf.name()
-            );
+            assert!(prf.compute(key, &parts).ct_eq(&hex(expected)), "{}", prf.name());
         }
     }
 }
@@ -168,27 +131,13 @@ fn hmac_sha2_is_that_of_rfc_4231() {
 fn truncated_hmac_sha2_is_that_of_rfc_4868() {
     // RFC 4868 §2.7.2, first authentication case of each algorithm.
     let cases = [
-        (
-            Integrity::HmacSha2_256_128,
-            "198a607eb44bfbc69903a0f1cf2bbdc5",
-        ),
-        (
-            Integrity::HmacSha2_384_192,
-            "b6a8d5636f5c6a7224f9977dcf7ee6c7fb6d0c48cbdee973",
-        ),
-        (
-            Integrity::HmacSha2_512_256,
-            "637edc6e01dce7e6742a99451aae82df23da3e92439e590e43e761b33e910fb8",
-        ),
+        (Integrity::HmacSha2_256_128, "198a607eb44bfbc69903a0f1cf2bbdc5"),
+        (Integrity::HmacSha2_384_192, "b6a8d5636f5c6a7224f9977dcf7ee6c7fb6d0c48cbdee973"),
+        (Integrity::HmacSha2_512_256, "637edc6e01dce7e6742a99451aae82df23da3e92439e590e43e761b33e910fb8"),
     ];
     for (integrity, expected) in cases {
         let key = vec![0x0b; integrity.key_len()];
-        assert_eq!(
-            icv(integrity, &key, b"Hi There"),
-            hex(expected),
-            "{}",
-            integrity.name()
-        );
+        assert_eq!(icv(integrity, &key, b"Hi There"), hex(expected), "{}", integrity.name());
     }
 }
 
@@ -206,17 +155,8 @@ fn aes_xcbc_is_that_of_rfc_3566() {
     ];
     for (message, expected) in cases {
         let expected = hex(expected);
-        assert!(
-            Prf::AesXcbc128.compute(&key, &[&message]).ct_eq(&expected),
-            "{}",
-            message.len()
-        );
-        assert_eq!(
-            icv(Integrity::AesXcbc96, &key, &message),
-            expected[..12],
-            "{}",
-            message.len()
-        );
+        assert!(Prf::AesXcbc128.compute(&key, &[&message]).ct_eq(&expected), "{}", message.len());
+        assert_eq!(icv(Integrity::AesXcbc96, &key, &message), expected[..12], "{}", message.len());
     }
 }
 
@@ -225,29 +165,18 @@ fn aes_xcbc_takes_short_and_long_keys_as_rfc_4434_says() {
     let cases = [
         (counting(16), "47f51b4564966215b8985c63055ed308"),
         (counting(10), "0fa087af7d866e7653434e602fdde835"),
-        (
-            [counting(16), hex("edcb")].concat(),
-            "8cd3c93ae598a9803006ffb67c40e9e4",
-        ),
+        ([counting(16), hex("edcb")].concat(), "8cd3c93ae598a9803006ffb67c40e9e4"),
     ];
     for (key, expected) in cases {
-        assert!(
-            Prf::AesXcbc128
-                .compute(&key, &[&counting(20)])
-                .ct_eq(&hex(expected)),
-            "{}",
-            key.len()
-        );
+        assert!(Prf::AesXcbc128.compute(&key, &[&counting(20)]).ct_eq(&hex(expected)), "{}", key.len());
     }
 }
 
 #[test]
 fn aes_cmac_is_that_of_rfc_4493() {
     let key = hex("2b7e151628aed2a6abf7158809cf4f3c");
-    let message = hex(
-        "6bc1bee22e409f96e93d7e117393172a ae2d8a571e03ac9c9eb76fac45af8e51
-                       30c81c46a35ce411e5fbc1191a0a52ef f69f2445df4f9b17ad2b417be66c3710",
-    );
+    let message = hex("6bc1bee22e409f96e93d7e117393172a ae2d8a571e03ac9c9eb76fac45af8e51
+                       30c81c46a35ce411e5fbc1191a0a52ef f69f2445df4f9b17ad2b417be66c3710");
     let cases = [
         (0, "bb1d6929e95937287fa37d129b756746"),
         (16, "070a16b46b4d4144f79bdd9dd04a287c"),
@@ -256,38 +185,20 @@ fn aes_cmac_is_that_of_rfc_4493() {
     ];
     for (len, expected) in cases {
         let expected = hex(expected);
-        assert!(
-            Prf::AesCmac128
-                .compute(&key, &[&message[..len]])
-                .ct_eq(&expected),
-            "{len}"
-        );
-        assert_eq!(
-            icv(Integrity::AesCmac96, &key, &message[..len]),
-            expected[..12],
-            "{len}"
-        );
+        assert!(Prf::AesCmac128.compute(&key, &[&message[..len]]).ct_eq(&expected), "{len}");
+        assert_eq!(icv(Integrity::AesCmac96, &key, &message[..len]), expected[..12], "{len}");
     }
 }
 
 #[test]
 fn aes_cmac_takes_short_and_long_keys_as_rfc_4615_says() {
     let cases = [
-        (
-            [counting(16), hex("edcb")].concat(),
-            "84a348a4a45d235babfffc0d2b4da09a",
-        ),
+        ([counting(16), hex("edcb")].concat(), "84a348a4a45d235babfffc0d2b4da09a"),
         (counting(16), "980ae87b5f4c9c5214f5b6a8455e4c2d"),
         (counting(10), "290d9e112edb09ee141fcf64c0b72f3d"),
     ];
     for (key, expected) in cases {
-        assert!(
-            Prf::AesCmac128
-                .compute(&key, &[&counting(20)])
-                .ct_eq(&hex(expected)),
-            "{}",
-            key.len()
-        );
+        assert!(Prf::AesCmac128.compute(&key, &[&counting(20)]).ct_eq(&hex(expected)), "{}", key.len());
     }
 }
 
@@ -295,12 +206,6 @@ fn aes_cmac_takes_short_and_long_keys_as_rfc_4615_says() {
 fn plain_hashes_are_those_of_fips_180() {
     // The one-block examples of FIPS 180-4: "abc", here in parts.
     let parts: [&[u8]; 3] = [b"a", b"", b"bc"];
-    assert_eq!(
-        crypto::sha1(&parts)[..],
-        hex("a9993e364706816aba3e25717850c26c9cd0d89d")
-    );
-    assert_eq!(
-        crypto::sha256(&parts)[..],
-        hex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
-    );
+    assert_eq!(crypto::sha1(&parts)[..], hex("a9993e364706816aba3e25717850c26c9cd0d89d"));
+    assert_eq!(crypto::sha256(&parts)[..], hex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
 }

@@ -113,26 +113,17 @@ const COMPUTED: &[Computed] = &[
 fn safe_prime_groups_agree_with_an_independent_computation_and_keep_leading_zeros() {
     for vector in COMPUTED {
         let group = vector.group;
-        let [first, second] = vector
-            .private
-            .map(|private| exchange_with(group, &hex(private)));
+        let [first, second] = vector.private.map(|private| exchange_with(group, &hex(private)));
         let publics = [first.public().to_vec(), second.public().to_vec()];
         for (public, expected) in publics.iter().zip(vector.public_sha256) {
             assert_eq!(public.len(), group.public_len(), "{group:?}");
             assert_eq!(sha256(&[public])[..], hex(expected), "{group:?}");
         }
-        let secrets = [
-            first.agree(&publics[1]).unwrap(),
-            second.agree(&publics[0]).unwrap(),
-        ];
+        let secrets = [first.agree(&publics[1]).unwrap(), second.agree(&publics[0]).unwrap()];
         for secret in secrets {
             // RFC 7296 §2.14: padded to the modulus' length.
             assert_eq!(secret.len(), group.secret_len(), "{group:?}");
-            assert_eq!(
-                sha256(&[secret.expose()])[..],
-                hex(vector.secret_sha256),
-                "{group:?}"
-            );
+            assert_eq!(sha256(&[secret.expose()])[..], hex(vector.secret_sha256), "{group:?}");
             if vector.secret_starts_with_zero {
                 assert_eq!(secret.expose()[0], 0, "{group:?}");
             }
@@ -150,10 +141,7 @@ struct Published {
 const RFC_5114: &[Published] = &[
     Published {
         group: Group::Modp1024S160,
-        private: [
-            "b9a3b3ae8fefc1a2930496507086f8455d48943e",
-            "9392c9f9eb6a7a6a9022f7d83e7223c6835bbdda",
-        ],
+        private: ["b9a3b3ae8fefc1a2930496507086f8455d48943e", "9392c9f9eb6a7a6a9022f7d83e7223c6835bbdda"],
         public: [
             "2a853b3d92197501b9015b2deb3ed84f5e021dcc3e52f109d3273d2b7521281c
              babe0e76ff5727fa8acce26956ba9a1fca26f20228d8693feb10841d84a73600
@@ -246,10 +234,7 @@ fn groups_22_to_24_are_those_of_rfc_5114() {
         for (ours, theirs) in [(0, 1), (1, 0)] {
             let exchange = exchange_with(group, &hex(vector.private[ours]));
             assert_eq!(exchange.public(), publics[ours], "{group:?}");
-            assert!(
-                exchange.agree(&publics[theirs]).unwrap().ct_eq(&secret),
-                "{group:?}"
-            );
+            assert!(exchange.agree(&publics[theirs]).unwrap().ct_eq(&secret), "{group:?}");
         }
     }
 }

@@ -22,8 +22,7 @@ fn key(cipher: Cipher, integrity: Option<Integrity>, rng: &mut SeededRng) -> Pac
     let mut authentication = vec![0; integrity.map_or(0, Integrity::key_len)];
     rng.fill(&mut encryption);
     rng.fill(&mut authentication);
-    PacketKey::new(cipher, integrity, &encryption, &authentication)
-        .expect("the lengths are the suite's own")
+    PacketKey::new(cipher, integrity, &encryption, &authentication).expect("the lengths are the suite's own")
 }
 
 /// A sealed packet: what was sealed, what was authenticated beside it, and the result.
@@ -42,20 +41,9 @@ fn seal(key: &PacketKey, blocks: usize, rng: &mut SeededRng) -> Sealed {
     for octets in [&mut plaintext, &mut iv, &mut aad, &mut trailer] {
         rng.fill(octets);
     }
-    let mut packet = [
-        vec![0; key.iv_len()],
-        plaintext.clone(),
-        vec![0; key.icv_len()],
-    ]
-    .concat();
-    key.seal(&iv, &aad, &trailer, &mut packet)
-        .expect("the packet is whole blocks");
-    Sealed {
-        plaintext,
-        aad,
-        trailer,
-        packet,
-    }
+    let mut packet = [vec![0; key.iv_len()], plaintext.clone(), vec![0; key.icv_len()]].concat();
+    key.seal(&iv, &aad, &trailer, &mut packet).expect("the packet is whole blocks");
+    Sealed { plaintext, aad, trailer, packet }
 }
 
 #[test]
@@ -70,9 +58,7 @@ fn every_suite_opens_what_it_sealed_and_encrypts_unless_it_is_null() {
                 let in_clear = sealed.packet[text] == sealed.plaintext[..];
                 assert_eq!(in_clear, cipher == Cipher::Null, "{key:?}, {blocks} blocks");
             }
-            let opened = key
-                .open(&sealed.aad, &sealed.trailer, &mut sealed.packet)
-                .unwrap();
+            let opened = key.open(&sealed.aad, &sealed.trailer, &mut sealed.packet).unwrap();
             assert_eq!(opened, sealed.plaintext, "{key:?}, {blocks} blocks");
         }
     }
@@ -84,27 +70,15 @@ fn every_flipped_bit_anywhere_is_refused() {
     for (cipher, integrity) in suites() {
         let key = key(cipher, integrity, &mut rng);
         let sealed = seal(&key, 3, &mut rng);
-        let flips =
-            |len: usize| (0..len).flat_map(|octet| (0..8).map(move |bit| (octet, 1_u8 << bit)));
+        let flips = |len: usize| (0..len).flat_map(|octet| (0..8).map(move |bit| (octet, 1_u8 << bit)));
         let refuse = |aad: &[u8], trailer: &[u8], mut packet: Vec<u8>, what: &str| {
-            let opened = key
-                .open(aad, trailer, &mut packet)
-                .map(|text| text.to_vec());
-            assert_eq!(
-                opened,
-                Err(CryptoError::AuthenticationFailed),
-                "{key:?}: {what}"
-            );
+            let opened = key.open(aad, trailer, &mut packet).map(|text| text.to_vec());
+            assert_eq!(opened, Err(CryptoError::AuthenticationFailed), "{key:?}: {what}");
         };
         for (octet, bit) in flips(sealed.packet.len()) {
             let mut packet = sealed.packet.clone();
             packet[octet] ^= bit;
-            refuse(
-                &sealed.aad,
-                &sealed.trailer,
-                packet,
-                &format!("packet octet {octet}"),
-            );
+            refuse(&sealed.aad, &sealed.trailer, packet, &format!("packet octet {octet}"));
         }
         for (octet, bit) in flips(sealed.aad.len()) {
             let mut aad = sealed.aad.clone();
@@ -127,29 +101,17 @@ fn no_truncated_lengthened_or_random_packet_is_opened_or_panics() {
         let sealed = seal(&key, 4, &mut rng);
         for len in 0..sealed.packet.len() {
             let mut head = sealed.packet[..len].to_vec();
-            assert!(
-                key.open(&sealed.aad, &sealed.trailer, &mut head).is_err(),
-                "{key:?}: first {len}"
-            );
+            assert!(key.open(&sealed.aad, &sealed.trailer, &mut head).is_err(), "{key:?}: first {len}");
             let mut tail = sealed.packet[sealed.packet.len() - len..].to_vec();
-            assert!(
-                key.open(&sealed.aad, &sealed.trailer, &mut tail).is_err(),
-                "{key:?}: last {len}"
-            );
+            assert!(key.open(&sealed.aad, &sealed.trailer, &mut tail).is_err(), "{key:?}: last {len}");
             let mut noise = vec![0; len];
             rng.fill(&mut noise);
-            assert!(
-                key.open(&sealed.aad, &sealed.trailer, &mut noise).is_err(),
-                "{key:?}: noise {len}"
-            );
+            assert!(key.open(&sealed.aad, &sealed.trailer, &mut noise).is_err(), "{key:?}: noise {len}");
         }
         for extra in 1..40 {
             let mut longer = sealed.packet.clone();
             longer.resize(longer.len() + extra, 0);
-            assert!(
-                key.open(&sealed.aad, &sealed.trailer, &mut longer).is_err(),
-                "{key:?}: {extra} more"
-            );
+            assert!(key.open(&sealed.aad, &sealed.trailer, &mut longer).is_err(), "{key:?}: {extra} more");
         }
     }
 }
@@ -162,10 +124,7 @@ fn a_refused_packet_under_a_mac_is_left_as_it_came() {
         let mut sealed = seal(&key, 3, &mut rng);
         sealed.packet[key.iv_len() + 1] ^= 1;
         let before = sealed.packet.clone();
-        assert!(
-            key.open(&sealed.aad, &sealed.trailer, &mut sealed.packet)
-                .is_err()
-        );
+        assert!(key.open(&sealed.aad, &sealed.trailer, &mut sealed.packet).is_err());
         assert_eq!(sealed.packet, before, "{key:?}");
     }
 }
@@ -177,9 +136,7 @@ fn another_key_does_not_open_a_packet() {
         let mut sealed = seal(&key(cipher, integrity, &mut rng), 3, &mut rng);
         let other = key(cipher, integrity, &mut rng);
         assert_eq!(
-            other
-                .open(&sealed.aad, &sealed.trailer, &mut sealed.packet)
-                .map(|_| ()),
+            other.open(&sealed.aad, &sealed.trailer, &mut sealed.packet).map(|_| ()),
             Err(CryptoError::AuthenticationFailed),
             "{other:?}"
         );
@@ -195,19 +152,12 @@ fn sealing_into_too_small_a_buffer_or_with_a_wrong_iv_writes_nothing() {
         for actual in 0..needed {
             let mut buf = vec![5; actual];
             let sealed = key.seal(&vec![0; key.iv_len()], b"", b"", &mut buf);
-            assert_eq!(
-                sealed,
-                Err(CryptoError::BufferTooSmall { needed, actual }),
-                "{key:?}"
-            );
+            assert_eq!(sealed, Err(CryptoError::BufferTooSmall { needed, actual }), "{key:?}");
             assert_eq!(buf, vec![5; actual]);
         }
         let mut buf = vec![5; needed];
         let sealed = key.seal(&vec![0; key.iv_len() + 1], b"", b"", &mut buf);
-        assert!(
-            matches!(sealed, Err(CryptoError::BadIvLength { .. })),
-            "{key:?}"
-        );
+        assert!(matches!(sealed, Err(CryptoError::BadIvLength { .. })), "{key:?}");
         assert_eq!(buf, vec![5; needed]);
     }
 }
@@ -216,33 +166,20 @@ fn sealing_into_too_small_a_buffer_or_with_a_wrong_iv_writes_nothing() {
 fn keys_of_wrong_length_and_suites_that_do_not_go_together_are_refused() {
     for cipher in Cipher::ALL {
         for integrity in [None].into_iter().chain(Integrity::ALL.map(Some)) {
-            let (right, mac) = (
-                cipher.key_material_len(),
-                integrity.map_or(0, Integrity::key_len),
-            );
+            let (right, mac) = (cipher.key_material_len(), integrity.map_or(0, Integrity::key_len));
             for (encryption, authentication) in [(right, mac), (right + 1, mac), (right, mac + 1)] {
-                let made = PacketKey::new(
-                    cipher,
-                    integrity,
-                    &vec![0; encryption],
-                    &vec![0; authentication],
-                );
+                let made = PacketKey::new(cipher, integrity, &vec![0; encryption], &vec![0; authentication]);
                 let refusal = made.err();
                 if cipher.is_aead() == integrity.is_some() {
                     assert_eq!(refusal, Some(CryptoError::BadSuite { cipher, integrity }));
                 } else if (encryption, authentication) == (right, mac) {
                     assert_eq!(refusal, None);
                 } else {
-                    assert!(
-                        matches!(refusal, Some(CryptoError::BadKeyLength { .. })),
-                        "{cipher:?}"
-                    );
+                    assert!(matches!(refusal, Some(CryptoError::BadKeyLength { .. })), "{cipher:?}");
                 }
             }
             if right > 0 && cipher.is_aead() != integrity.is_some() {
-                assert!(
-                    PacketKey::new(cipher, integrity, &vec![0; right - 1], &vec![0; mac]).is_err()
-                );
+                assert!(PacketKey::new(cipher, integrity, &vec![0; right - 1], &vec![0; mac]).is_err());
             }
         }
     }
@@ -272,38 +209,19 @@ fn several_threads_share_one_key() {
 
 #[test]
 fn no_key_shows_in_debug_output() {
-    let key = PacketKey::new(
-        Cipher::AesCbc128,
-        Some(Integrity::HmacSha1_96),
-        &[0xab; 16],
-        &[0xcd; 20],
-    )
-    .unwrap();
-    assert_eq!(
-        format!("{key:?}"),
-        "PacketKey { cipher: AesCbc128, integrity: Some(HmacSha1_96), .. }"
-    );
-    assert_eq!(
-        format!("{:?}", CbcIv::new(&mut SeededRng::new(1))),
-        "CbcIv(hidden)"
-    );
+    let key = PacketKey::new(Cipher::AesCbc128, Some(Integrity::HmacSha1_96), &[0xab; 16], &[0xcd; 20]).unwrap();
+    assert_eq!(format!("{key:?}"), "PacketKey { cipher: AesCbc128, integrity: Some(HmacSha1_96), .. }");
+    assert_eq!(format!("{:?}", CbcIv::new(&mut SeededRng::new(1))), "CbcIv(hidden)");
 }
 
 #[test]
 fn cbc_ivs_never_repeat_and_differ_between_generators() {
-    let (first, second) = (
-        CbcIv::new(&mut SeededRng::new(1)),
-        CbcIv::new(&mut SeededRng::new(2)),
-    );
+    let (first, second) = (CbcIv::new(&mut SeededRng::new(1)), CbcIv::new(&mut SeededRng::new(2)));
     let counters = (0..10_000).chain([u64::from(u32::MAX), u64::MAX]);
     let mut ivs: Vec<[u8; 16]> = counters.flat_map(|n| [first.at(n), second.at(n)]).collect();
     let made = ivs.len();
     ivs.sort_unstable();
     ivs.dedup();
     assert_eq!(ivs.len(), made);
-    assert_eq!(
-        first.at(5),
-        CbcIv::new(&mut SeededRng::new(1)).at(5),
-        "one key, one IV per counter"
-    );
+    assert_eq!(first.at(5), CbcIv::new(&mut SeededRng::new(1)).at(5), "one key, one IV per counter");
 }

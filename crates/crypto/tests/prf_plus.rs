@@ -66,8 +66,7 @@ fn prf_plus_agrees_with_an_independent_computation_up_to_its_last_block() {
         prf.plus(&key, &[&seed], &mut out).unwrap();
         assert_eq!(out, hex(start), "{}", prf.name());
         let mut whole = vec![0; 255 * prf.output_len()];
-        prf.plus(&key, &[&seed[..7], &[], &seed[7..]], &mut whole)
-            .unwrap();
+        prf.plus(&key, &[&seed[..7], &[], &seed[7..]], &mut whole).unwrap();
         assert_eq!(sha256(&[&whole])[..], hex(whole_sha256), "{}", prf.name());
         assert_eq!(whole[..out.len()], out);
     }
@@ -94,13 +93,7 @@ fn prf_plus_refuses_more_than_255_blocks_and_gives_nothing_for_nothing() {
         let limit = 255 * prf.output_len();
         let mut out = vec![3; limit + 1];
         let refused = prf.plus(b"key", &[b"seed"], &mut out);
-        assert_eq!(
-            refused,
-            Err(CryptoError::PrfPlusTooLong {
-                limit,
-                asked: limit + 1
-            })
-        );
+        assert_eq!(refused, Err(CryptoError::PrfPlusTooLong { limit, asked: limit + 1 }));
         assert_eq!(out, vec![3; limit + 1]);
         assert_eq!(prf.plus(b"key", &[b"seed"], &mut []), Ok(()));
     }

@@ -13,22 +13,10 @@ fn two_sides_agree_in_every_group_with_the_lengths_of_the_wire() {
             let theirs = provider.key_exchange(group, &mut rng).unwrap();
             let (our_public, their_public) = (ours.public().to_vec(), theirs.public().to_vec());
             assert_ne!(our_public, their_public);
-            assert_eq!(
-                (ours.group(), our_public.len()),
-                (group, group.public_len())
-            );
+            assert_eq!((ours.group(), our_public.len()), (group, group.public_len()));
             let secret = ours.agree(&their_public).unwrap();
-            assert_eq!(
-                secret.len(),
-                group.secret_len(),
-                "{} {group:?}",
-                provider.name()
-            );
-            assert!(
-                theirs.agree(&our_public).unwrap().ct_eq(secret.expose()),
-                "{} {group:?}",
-                provider.name()
-            );
+            assert_eq!(secret.len(), group.secret_len(), "{} {group:?}", provider.name());
+            assert!(theirs.agree(&our_public).unwrap().ct_eq(secret.expose()), "{} {group:?}", provider.name());
             assert!(!secret.ct_eq(&vec![0; secret.len()]));
         }
     }
@@ -38,13 +26,7 @@ fn two_sides_agree_in_every_group_with_the_lengths_of_the_wire() {
 fn equal_seeds_give_equal_exchanges_and_other_seeds_others() {
     for provider in [&RealProvider as &dyn Provider, &SimProvider] {
         for group in Group::ALL {
-            let public = |seed| {
-                provider
-                    .key_exchange(group, &mut SeededRng::new(seed))
-                    .unwrap()
-                    .public()
-                    .to_vec()
-            };
+            let public = |seed| provider.key_exchange(group, &mut SeededRng::new(seed)).unwrap().public().to_vec();
             assert_eq!(public(5), public(5), "{} {group:?}", provider.name());
             assert_ne!(public(5), public(6), "{} {group:?}", provider.name());
         }
@@ -54,13 +36,8 @@ fn equal_seeds_give_equal_exchanges_and_other_seeds_others() {
 #[test]
 fn a_key_exchange_shows_nothing_but_its_group() {
     for provider in [&RealProvider as &dyn Provider, &SimProvider] {
-        let exchange = provider
-            .key_exchange(Group::Modp2048, &mut SeededRng::new(1))
-            .unwrap();
-        assert_eq!(
-            format!("{exchange:?}"),
-            "KeyExchange { group: Modp2048, .. }"
-        );
+        let exchange = provider.key_exchange(Group::Modp2048, &mut SeededRng::new(1)).unwrap();
+        assert_eq!(format!("{exchange:?}"), "KeyExchange { group: Modp2048, .. }");
     }
 }
 
@@ -68,11 +45,7 @@ fn a_key_exchange_shows_nothing_but_its_group() {
 fn the_simulation_refuses_what_a_real_group_would_refuse() {
     let mut rng = SeededRng::new(2);
     for group in Group::ALL {
-        let public = SimProvider
-            .key_exchange(group, &mut rng)
-            .unwrap()
-            .public()
-            .to_vec();
+        let public = SimProvider.key_exchange(group, &mut rng).unwrap().public().to_vec();
         let one = [vec![0; 7], vec![1], vec![0; public.len() - 8]].concat();
         let refused = [
             vec![],
@@ -83,11 +56,7 @@ fn the_simulation_refuses_what_a_real_group_would_refuse() {
             [public.clone(), vec![0]].concat(),
         ];
         for wrong in refused {
-            let refusal = SimProvider
-                .key_exchange(group, &mut rng)
-                .unwrap()
-                .agree(&wrong)
-                .map(|_| ());
+            let refusal = SimProvider.key_exchange(group, &mut rng).unwrap().agree(&wrong).map(|_| ());
             assert!(
                 matches!(refusal, Err(CryptoError::BadPublicValue { group: named, .. }) if named == group),
                 "{group:?} {wrong:?}"
@@ -107,10 +76,7 @@ fn a_public_value_damaged_on_its_way_never_leads_to_a_common_secret_in_the_simul
             damaged[octet] ^= 0x10;
             let their_secret = theirs.agree(ours.public()).unwrap();
             if let Ok(our_secret) = ours.agree(&damaged) {
-                assert!(
-                    !our_secret.ct_eq(their_secret.expose()),
-                    "{group:?} octet {octet}"
-                );
+                assert!(!our_secret.ct_eq(their_secret.expose()), "{group:?} octet {octet}");
             }
         }
     }
@@ -135,13 +101,6 @@ fn group_facts_are_those_of_the_rfcs() {
         (24, 256, 256, "modp2048s256"),
         (31, 32, 32, "curve25519"),
     ];
-    let facts = Group::ALL.map(|group| {
-        (
-            group.number(),
-            group.public_len(),
-            group.secret_len(),
-            group.name(),
-        )
-    });
+    let facts = Group::ALL.map(|group| (group.number(), group.public_len(), group.secret_len(), group.name()));
     assert_eq!(facts, expected);
 }

@@ -106,10 +106,7 @@ impl DropCounters {
 
     /// The reasons that occurred, with their counts.
     pub fn nonzero(&self) -> impl Iterator<Item = (DropReason, u64)> + '_ {
-        DropReason::ALL
-            .into_iter()
-            .map(|reason| (reason, self.get(reason)))
-            .filter(|(_, count)| *count != 0)
+        DropReason::ALL.into_iter().map(|reason| (reason, self.get(reason))).filter(|(_, count)| *count != 0)
     }
 }
 

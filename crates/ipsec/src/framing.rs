@@ -31,13 +31,8 @@ pub struct SaError {
 }
 
 pub(crate) fn packet_key(suite: EspSuite, keys: &EspKeys) -> Result<PacketKey, SaError> {
-    PacketKey::new(
-        suite.cipher,
-        suite.integrity,
-        keys.encryption.expose(),
-        keys.integrity.expose(),
-    )
-    .map_err(|source| SaError { suite, source })
+    PacketKey::new(suite.cipher, suite.integrity, keys.encryption.expose(), keys.integrity.expose())
+        .map_err(|source| SaError { suite, source })
 }
 
 /// What stands around the ciphertext in the authentication of one packet.
@@ -64,11 +59,7 @@ impl Associated {
                 (8, if esn { 4 } else { 0 })
             }
         };
-        Self {
-            bytes,
-            aad_len,
-            trailer_len,
-        }
+        Self { bytes, aad_len, trailer_len }
     }
 
     pub(crate) fn aad(&self) -> &[u8] {

@@ -35,9 +35,7 @@ fn quoted_v4(quoted: &[u8]) -> Option<FlowKey> {
         Some(IpAddr::V4(Ipv4Addr::from(*octets)))
     };
     let transport = quoted.get(header_len..).filter(|_| is_first);
-    (is_v4 && header_len >= 20)
-        .then(|| Some(flow(address(12)?, address(16)?, fixed[9], transport)))
-        .flatten()
+    (is_v4 && header_len >= 20).then(|| Some(flow(address(12)?, address(16)?, fixed[9], transport))).flatten()
 }
 
 /// A quoted packet with extension headers has no ports: only selectors for all ports match it.
@@ -48,9 +46,7 @@ fn quoted_v6(quoted: &[u8]) -> Option<FlowKey> {
         let octets = fixed.get(at..)?.first_chunk::<16>()?;
         Some(IpAddr::V6(Ipv6Addr::from(*octets)))
     };
-    is_v6
-        .then(|| Some(flow(address(8)?, address(24)?, fixed[6], quoted.get(40..))))
-        .flatten()
+    is_v6.then(|| Some(flow(address(8)?, address(24)?, fixed[6], quoted.get(40..)))).flatten()
 }
 
 fn flow(source: IpAddr, destination: IpAddr, protocol: u8, transport: Option<&[u8]>) -> FlowKey {
@@ -59,12 +55,5 @@ fn flow(source: IpAddr, destination: IpAddr, protocol: u8, transport: Option<&[u
         .and_then(|transport| transport.first_chunk::<4>())
         .map(|[a, b, c, d]| (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])));
     let (source_port, destination_port) = ports.unwrap_or_default();
-    FlowKey {
-        source,
-        destination,
-        protocol,
-        source_port,
-        destination_port,
-        ports_known: ports.is_some(),
-    }
+    FlowKey { source, destination, protocol, source_port, destination_port, ports_known: ports.is_some() }
 }

@@ -15,9 +15,7 @@ use crypto::{CryptoError, PacketKey};
 use packet::{FlowKey, IpVersion, IpView};
 
 use crate::drop_reason::DropReason;
-use crate::framing::{
-    Associated, NEXT_HEADER_IPV4, NEXT_HEADER_IPV6, NEXT_HEADER_NONE, SaError, packet_key,
-};
+use crate::framing::{Associated, NEXT_HEADER_IPV4, NEXT_HEADER_IPV6, NEXT_HEADER_NONE, SaError, packet_key};
 use crate::icmp_error;
 use crate::replay::{self, ReplayWindow};
 use crate::selector::{TrafficSelector, selectors};
@@ -39,10 +37,7 @@ impl SelectorPair {
     #[must_use]
     pub fn any() -> Self {
         let any = vec![TrafficSelector::any_v4(), TrafficSelector::any_v6()];
-        Self {
-            local: any.clone(),
-            remote: any,
-        }
+        Self { local: any.clone(), remote: any }
     }
 
     /// Whether a received packet of this flow is allowed.
@@ -121,10 +116,7 @@ impl InboundSa {
     /// Continues an SA that was in use elsewhere: everything up to sequence number `top` has been received.
     #[must_use]
     pub fn starting_after(mut self, top: u64) -> Self {
-        let window = self
-            .window
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let window = self.window.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.window = Mutex::new(window.starting_after(top));
         self.window_top = AtomicU64::new(top);
         self
@@ -153,22 +145,17 @@ impl InboundSa {
     /// # Errors
     /// Why it is to be dropped. After an error the buffer's contents are not to be used.
     pub fn open(&self, esp: &mut [u8]) -> Result<Opened, DropReason> {
-        let (header, body) = esp
-            .split_first_chunk_mut::<ESP_HEADER_LEN>()
-            .ok_or(DropReason::Malformed)?;
+        let (header, body) = esp.split_first_chunk_mut::<ESP_HEADER_LEN>().ok_or(DropReason::Malformed)?;
         let [spi @ .., s0, s1, s2, s3] = *header;
         if spi != self.spi.to_be_bytes() {
             return Err(DropReason::NoSa);
         }
         let sequence = self.sequence(u32::from_be_bytes([s0, s1, s2, s3]))?;
         let around = Associated::new(self.suite, self.spi, sequence);
-        let text = self
-            .key
-            .open(around.aad(), around.trailer(), body)
-            .map_err(|error| match error {
-                CryptoError::AuthenticationFailed => DropReason::Authentication,
-                _ => DropReason::Malformed,
-            })?;
+        let text = self.key.open(around.aad(), around.trailer(), body).map_err(|error| match error {
+            CryptoError::AuthenticationFailed => DropReason::Authentication,
+            _ => DropReason::Malformed,
+        })?;
         self.mark(sequence)?;
         let (next_header, inner_len, flow) = inspect(text)?;
         self.check_selectors(&flow, &text[..inner_len])?;
@@ -179,8 +166,7 @@ impl InboundSa {
             inner: start..start + inner_len,
             next_header,
             flow,
-            first_on_this_sa: !self.delivered.load(Ordering::Relaxed)
-                && !self.delivered.swap(true, Ordering::Relaxed),
+            first_on_this_sa: !self.delivered.load(Ordering::Relaxed) && !self.delivered.swap(true, Ordering::Relaxed),
         })
     }
 
@@ -192,11 +178,7 @@ impl InboundSa {
         } else {
             u64::from(low)
         };
-        if sequence > top || self.window().is_new(sequence) {
-            Ok(sequence)
-        } else {
-            Err(DropReason::Replay)
-        }
+        if sequence > top || self.window().is_new(sequence) { Ok(sequence) } else { Err(DropReason::Replay) }
     }
 
     /// Another thread may have marked the same number since the check; one of them is the replay.
@@ -221,10 +203,7 @@ impl InboundSa {
             return Ok(());
         }
         match icmp_error::offending_flow(inner) {
-            Some(offending)
-                if offending.source == flow.destination
-                    && self.selectors.allows_outbound(&offending) =>
-            {
+            Some(offending) if offending.source == flow.destination && self.selectors.allows_outbound(&offending) => {
                 Ok(())
             }
             _ => Err(DropReason::Selector),
@@ -252,23 +231,14 @@ impl InboundSa {
 
 /// Next header, length of the inner packet without any padding, and its flow (RFC 4303 §2.4 to §2.7).
 fn inspect(text: &[u8]) -> Result<(u8, usize, FlowKey), DropReason> {
-    let (rest, [padding_len, next_header]) = text
-        .split_last_chunk::<ESP_TRAILER_LEN>()
-        .ok_or(DropReason::Malformed)?;
+    let (rest, [padding_len, next_header]) = text.split_last_chunk::<ESP_TRAILER_LEN>().ok_or(DropReason::Malformed)?;
     let padding_len = usize::from(*padding_len);
-    let payload_len = rest
-        .len()
-        .checked_sub(padding_len)
-        .ok_or(DropReason::Padding)?;
+    let payload_len = rest.len().checked_sub(padding_len).ok_or(DropReason::Padding)?;
     let (payload, padding) = rest.split_at(payload_len);
     if *next_header == NEXT_HEADER_NONE {
         return Err(DropReason::Dummy);
     }
-    if padding
-        .iter()
-        .zip(1_u8..)
-        .any(|(byte, expected)| *byte != expected)
-    {
+    if padding.iter().zip(1_u8..).any(|(byte, expected)| *byte != expected) {
         return Err(DropReason::Padding);
     }
     let version = match *next_header {

@@ -141,10 +141,7 @@ impl OutboundSa {
     /// [`DropReason::SequenceExhausted`] where fewer are left (RFC 4303 §3.3.3), the packets of the hard lifetime included;
     /// [`DropReason::LifetimeExpired`] when its bytes are spent.
     pub fn reserve(&self, count: u64) -> Result<u64, DropReason> {
-        let bytes_left = self
-            .limits
-            .hard_bytes
-            .is_none_or(|limit| self.bytes.load(Ordering::Relaxed) < limit);
+        let bytes_left = self.limits.hard_bytes.is_none_or(|limit| self.bytes.load(Ordering::Relaxed) < limit);
         if !bytes_left {
             return Err(DropReason::LifetimeExpired);
         }
@@ -175,10 +172,7 @@ impl OutboundSa {
     /// As [`Self::seal_in_place`].
     pub fn seal(&self, sequence: u64, inner: &[u8], out: &mut [u8]) -> Result<usize, DropReason> {
         let start = self.inner_offset();
-        let room = out
-            .get_mut(start..)
-            .and_then(|rest| rest.get_mut(..inner.len()))
-            .ok_or(DropReason::TooBig)?;
+        let room = out.get_mut(start..).and_then(|rest| rest.get_mut(..inner.len())).ok_or(DropReason::TooBig)?;
         room.copy_from_slice(inner);
         self.seal_in_place(sequence, inner.len(), out)
     }
@@ -189,12 +183,7 @@ impl OutboundSa {
     /// # Errors
     /// [`DropReason::TooBig`] where [`Self::sealed_len`] exceeds the buffer, [`DropReason::Malformed`] where there is no IP
     /// packet, [`DropReason::SequenceExhausted`] for a number that was never reserved.
-    pub fn seal_in_place(
-        &self,
-        sequence: u64,
-        inner_len: usize,
-        buffer: &mut [u8],
-    ) -> Result<usize, DropReason> {
+    pub fn seal_in_place(&self, sequence: u64, inner_len: usize, buffer: &mut [u8]) -> Result<usize, DropReason> {
         if !(self.first..self.next.load(Ordering::Relaxed)).contains(&sequence) {
             return Err(DropReason::SequenceExhausted);
         }
@@ -212,13 +201,7 @@ impl OutboundSa {
     }
 
     /// Header, padding, trailer, encryption. `packet` has exactly the sealed length.
-    fn finish(
-        &self,
-        sequence: u64,
-        inner_len: usize,
-        next_header: u8,
-        packet: &mut [u8],
-    ) -> Result<(), DropReason> {
+    fn finish(&self, sequence: u64, inner_len: usize, next_header: u8, packet: &mut [u8]) -> Result<(), DropReason> {
         let (header, body) = packet.split_at_mut(ESP_HEADER_LEN);
         header[..4].copy_from_slice(&self.spi.to_be_bytes());
         header[4..].copy_from_slice(&halves(sequence)[1]);
@@ -234,12 +217,7 @@ impl OutboundSa {
         let iv = self.iv(sequence);
         let around = Associated::new(self.suite, self.spi, sequence);
         self.key
-            .seal(
-                &iv[..self.suite.cipher.iv_len()],
-                around.aad(),
-                around.trailer(),
-                body,
-            )
+            .seal(&iv[..self.suite.cipher.iv_len()], around.aad(), around.trailer(), body)
             .map_err(|_| DropReason::Malformed)
     }
 
@@ -279,16 +257,9 @@ impl OutboundSa {
         if next > self.last || reached(self.limits.hard_bytes, bytes) {
             return LifetimeState::Hard;
         }
-        let space = if self.suite.esn {
-            u64::MAX
-        } else {
-            LAST_WITHOUT_ESN
-        };
+        let space = if self.suite.esn { u64::MAX } else { LAST_WITHOUT_ESN };
         let few_left = space - next < space / SOFT_SEQUENCE_PART;
-        if few_left
-            || reached(self.limits.soft_packets, packets)
-            || reached(self.limits.soft_bytes, bytes)
-        {
+        if few_left || reached(self.limits.soft_packets, packets) || reached(self.limits.soft_bytes, bytes) {
             return LifetimeState::Soft;
         }
         LifetimeState::Within

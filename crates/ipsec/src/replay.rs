@@ -37,16 +37,8 @@ impl ReplayWindow {
             0 => 0,
             size => size.clamp(MIN_WINDOW, MAX_WINDOW).div_ceil(u64::BITS),
         };
-        let ring = if words == 0 {
-            0
-        } else {
-            (words + 1).next_power_of_two()
-        };
-        Self {
-            top: 0,
-            size: u64::from(words) * u64::from(u64::BITS),
-            words: vec![0; ring as usize].into_boxed_slice(),
-        }
+        let ring = if words == 0 { 0 } else { (words + 1).next_power_of_two() };
+        Self { top: 0, size: u64::from(words) * u64::from(u64::BITS), words: vec![0; ring as usize].into_boxed_slice() }
     }
 
     /// The same window, of an SA that has been in use: numbers up to `top` have all been seen.
@@ -86,8 +78,7 @@ impl ReplayWindow {
         if self.top - sequence >= self.size {
             return false;
         }
-        self.word_of(sequence)
-            .is_some_and(|word| self.words[word] & bit(sequence) == 0)
+        self.word_of(sequence).is_some_and(|word| self.words[word] & bit(sequence) == 0)
     }
 
     /// Records an authenticated packet; `false`, and nothing changed, where it was not new.
@@ -142,11 +133,7 @@ pub fn infer(top: u64, size: u64, low: u32) -> Option<u64> {
     let (top_high, top_low) = (top >> 32, top & 0xffff_ffff);
     let high = if top_low >= size - 1 {
         // Case A: the window lies in one subspace; what is left of it belongs to the next.
-        if low >= top_low + 1 - size {
-            top_high
-        } else {
-            top_high + 1
-        }
+        if low >= top_low + 1 - size { top_high } else { top_high + 1 }
     } else if low >= (1 << 32) + top_low + 1 - size {
         // Case B: the window reaches into the previous subspace.
         top_high.checked_sub(1)?

@@ -28,9 +28,7 @@ impl Sad {
     /// Without any SA.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            inbound: BTreeMap::new(),
-        }
+        Self { inbound: BTreeMap::new() }
     }
 
     /// Adds an SA under its SPI.
@@ -91,11 +89,7 @@ pub fn random_spi(rng: &mut dyn Rng, taken: impl Fn(Spi) -> bool) -> Spi {
             return spi;
         }
         tries += 1;
-        value = if tries < RANDOM_TRIES {
-            rng.next_u32()
-        } else {
-            value.wrapping_add(1)
-        };
+        value = if tries < RANDOM_TRIES { rng.next_u32() } else { value.wrapping_add(1) };
     }
 }
 

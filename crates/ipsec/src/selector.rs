@@ -46,31 +46,19 @@ impl TrafficSelector {
     /// Everything of IPv4.
     #[must_use]
     pub const fn any_v4() -> Self {
-        Self::range(
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            IpAddr::V4(Ipv4Addr::BROADCAST),
-        )
+        Self::range(IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::BROADCAST))
     }
 
     /// Everything of IPv6.
     #[must_use]
     pub const fn any_v6() -> Self {
-        Self::range(
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)),
-        )
+        Self::range(IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)))
     }
 
     /// Any protocol and port of the addresses `start..=end`.
     #[must_use]
     pub const fn range(start: IpAddr, end: IpAddr) -> Self {
-        Self {
-            protocol: 0,
-            start_port: 0,
-            end_port: u16::MAX,
-            start,
-            end,
-        }
+        Self { protocol: 0, start_port: 0, end_port: u16::MAX, start, end }
     }
 
     /// Any protocol and port of one address.
@@ -147,31 +135,21 @@ impl TrafficSelector {
                 Some(port) => (self.start_port..=self.end_port).contains(&port),
                 None => self.is_opaque_port(),
             };
-        port_fits
-            && (self.protocol == 0 || self.protocol == side.protocol)
-            && self.contains_address(side.address)
+        port_fits && (self.protocol == 0 || self.protocol == side.protocol) && self.contains_address(side.address)
     }
 
     /// [`Self::contains_flow`] for a packet whose port is seen.
     #[must_use]
     pub fn contains(&self, address: IpAddr, protocol: u8, port: u16) -> bool {
-        self.contains_flow(&FlowSide {
-            address,
-            protocol,
-            port: Some(port),
-        })
+        self.contains_flow(&FlowSide { address, protocol, port: Some(port) })
     }
 
     /// Whether the address lies within, whatever protocol and port.
     #[must_use]
     pub fn contains_address(&self, address: IpAddr) -> bool {
         match (self.start, self.end, address) {
-            (IpAddr::V4(start), IpAddr::V4(end), IpAddr::V4(address)) => {
-                (start..=end).contains(&address)
-            }
-            (IpAddr::V6(start), IpAddr::V6(end), IpAddr::V6(address)) => {
-                (start..=end).contains(&address)
-            }
+            (IpAddr::V4(start), IpAddr::V4(end), IpAddr::V4(address)) => (start..=end).contains(&address),
+            (IpAddr::V6(start), IpAddr::V6(end), IpAddr::V6(address)) => (start..=end).contains(&address),
             _ => false,
         }
     }
@@ -191,9 +169,7 @@ impl TrafficSelector {
     pub fn is_subset_of(&self, other: &Self) -> bool {
         match (self.to_box(), other.to_box()) {
             (None, _) => true,
-            (Some(mine), Some(theirs)) => {
-                self.is_v4() == other.is_v4() && mine.is_subset_of(&theirs)
-            }
+            (Some(mine), Some(theirs)) => self.is_v4() == other.is_v4() && mine.is_subset_of(&theirs),
             (Some(_), None) => false,
         }
     }
@@ -216,10 +192,7 @@ impl TrafficSelector {
             }
             let length = u8::try_from(width - host).expect("an address has at most 128 bits");
             prefixes.push((from_bits(next, self.start), length));
-            match next
-                .checked_add(low_bits(host))
-                .and_then(|n| n.checked_add(1))
-            {
+            match next.checked_add(low_bits(host)).and_then(|n| n.checked_add(1)) {
                 Some(following) if following <= last => next = following,
                 _ => return prefixes,
             }
@@ -266,11 +239,7 @@ impl TrafficSelector {
             (start, end) => (saturate_port(start), saturate_port(end)),
         };
         Self {
-            protocol: if protocol.0 == protocol.1 {
-                u8::try_from(protocol.0).unwrap_or(u8::MAX)
-            } else {
-                0
-            },
+            protocol: if protocol.0 == protocol.1 { u8::try_from(protocol.0).unwrap_or(u8::MAX) } else { 0 },
             start_port,
             end_port,
             start: from_bits(address.0, family),
@@ -319,10 +288,7 @@ impl Box3 {
     }
 
     fn is_subset_of(&self, other: &Self) -> bool {
-        self.0
-            .iter()
-            .zip(other.0)
-            .all(|(mine, theirs)| theirs.0 <= mine.0 && mine.1 <= theirs.1)
+        self.0.iter().zip(other.0).all(|(mine, theirs)| theirs.0 <= mine.0 && mine.1 <= theirs.1)
     }
 
     /// Appends what remains of this box without `other`: at most six boxes.
@@ -380,10 +346,7 @@ pub mod selectors {
         if narrowed.iter().any(|held| selector.is_subset_of(held)) {
             return;
         }
-        match narrowed
-            .iter()
-            .position(|held| held.is_subset_of(&selector))
-        {
+        match narrowed.iter().position(|held| held.is_subset_of(&selector)) {
             Some(place) => {
                 let mut index = 0;
                 narrowed.retain(|held| {

@@ -71,9 +71,7 @@ pub enum SelectorError {
     #[error("`{0}` is no protocol: give a number or one of any, icmp, icmpv6, tcp, udp, sctp, gre")]
     Protocol(String),
     /// Not a port, range of ports, `any` or `opaque`.
-    #[error(
-        "`{0}` is no port: give a number to 65535, a range such as 1000-2000, `any` or `opaque`"
-    )]
+    #[error("`{0}` is no port: give a number to 65535, a range such as 1000-2000, `any` or `opaque`")]
     Port(String),
     /// Not an ICMP type (and code).
     #[error("`{0}` is no ICMP type: give a type to 255, or type and code such as 8:0")]
@@ -111,37 +109,24 @@ fn parse_addresses(text: &str) -> Result<TrafficSelector, SelectorError> {
     if let Some((start, end)) = text.split_once('-') {
         let (start, end) = (parse_address(start)?, parse_address(end)?);
         let range = TrafficSelector::range(start, end);
-        return if range.is_empty() {
-            Err(SelectorError::Range { start, end })
-        } else {
-            Ok(range)
-        };
+        return if range.is_empty() { Err(SelectorError::Range { start, end }) } else { Ok(range) };
     }
     Ok(TrafficSelector::single(parse_address(text)?))
 }
 
 fn parse_address(text: &str) -> Result<IpAddr, SelectorError> {
     let text = text.trim();
-    text.parse()
-        .map_err(|_| SelectorError::Address(text.into()))
+    text.parse().map_err(|_| SelectorError::Address(text.into()))
 }
 
 fn parse_prefix(address: IpAddr, length: &str) -> Result<TrafficSelector, SelectorError> {
     let longest = if address.is_ipv4() { 32 } else { 128 };
     let length = parse_number(length)
         .filter(|length| *length <= longest)
-        .ok_or_else(|| SelectorError::PrefixLength {
-            address,
-            length: length.into(),
-            longest,
-        })?;
+        .ok_or_else(|| SelectorError::PrefixLength { address, length: length.into(), longest })?;
     let selector = TrafficSelector::from_prefix(address, length);
     if selector.start != address {
-        return Err(SelectorError::HostBits {
-            address,
-            length,
-            meant: selector.start,
-        });
+        return Err(SelectorError::HostBits { address, length, meant: selector.start });
     }
     Ok(selector)
 }
@@ -177,25 +162,15 @@ fn parse_protocol(text: &str) -> Result<u8, SelectorError> {
 
 /// First and last value of the port field.
 fn parse_ports(protocol: u8, text: &str) -> Result<(u16, u16), SelectorError> {
-    let parse_one = if is_icmp(protocol) {
-        parse_icmp_type
-    } else {
-        parse_port
-    };
-    let error = if is_icmp(protocol) {
-        SelectorError::IcmpType
-    } else {
-        SelectorError::Port
-    };
+    let parse_one = if is_icmp(protocol) { parse_icmp_type } else { parse_port };
+    let error = if is_icmp(protocol) { SelectorError::IcmpType } else { SelectorError::Port };
     let parsed = match text.split_once('-') {
-        Some((start, end)) => parse_one(start.trim())
-            .zip(parse_one(end.trim()))
-            .map(|((start, _), (_, end))| (start, end)),
+        Some((start, end)) => {
+            parse_one(start.trim()).zip(parse_one(end.trim())).map(|((start, _), (_, end))| (start, end))
+        }
         None => parse_one(text),
     };
-    parsed
-        .filter(|(start, end)| start <= end)
-        .ok_or_else(|| error(text.into()))
+    parsed.filter(|(start, end)| start <= end).ok_or_else(|| error(text.into()))
 }
 
 fn parse_port(text: &str) -> Option<(u16, u16)> {

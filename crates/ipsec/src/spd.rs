@@ -87,9 +87,7 @@ impl<T> Spd<T> {
     }
 
     fn find(&self, local: &FlowSide, remote: &FlowSide) -> Option<&Policy<T>> {
-        self.policies
-            .iter()
-            .find(|policy| policy.matches(local, remote))
+        self.policies.iter().find(|policy| policy.matches(local, remote))
     }
 }
 
@@ -105,20 +103,8 @@ fn action<T>(policy: Option<&Policy<T>>) -> Action<&T> {
 #[must_use]
 pub fn sides(flow: &FlowKey) -> (FlowSide, FlowSide) {
     let port = |port: u16| flow.ports_known.then_some(port);
-    let destination_port = if has_single_port(flow.protocol) {
-        flow.source_port
-    } else {
-        flow.destination_port
-    };
-    let source = FlowSide {
-        address: flow.source,
-        protocol: flow.protocol,
-        port: port(flow.source_port),
-    };
-    let destination = FlowSide {
-        address: flow.destination,
-        protocol: flow.protocol,
-        port: port(destination_port),
-    };
+    let destination_port = if has_single_port(flow.protocol) { flow.source_port } else { flow.destination_port };
+    let source = FlowSide { address: flow.source, protocol: flow.protocol, port: port(flow.source_port) };
+    let destination = FlowSide { address: flow.destination, protocol: flow.protocol, port: port(destination_port) };
     (source, destination)
 }

@@ -67,10 +67,7 @@ impl SpiPair {
     /// The same pair as the peer names it.
     #[must_use]
     pub const fn swapped(self) -> Self {
-        Self {
-            inbound: self.outbound,
-            outbound: self.inbound,
-        }
+        Self { inbound: self.outbound, outbound: self.inbound }
     }
 }
 

@@ -26,21 +26,13 @@ impl EspSuite {
     /// A suite of an AEAD cipher, without ESN.
     #[must_use]
     pub const fn aead(cipher: Cipher) -> Self {
-        Self {
-            cipher,
-            integrity: None,
-            esn: false,
-        }
+        Self { cipher, integrity: None, esn: false }
     }
 
     /// A suite of a cipher and a MAC, without ESN.
     #[must_use]
     pub const fn with_mac(cipher: Cipher, integrity: Integrity) -> Self {
-        Self {
-            cipher,
-            integrity: Some(integrity),
-            esn: false,
-        }
+        Self { cipher, integrity: Some(integrity), esn: false }
     }
 
     /// The same algorithms with extended sequence numbers.

@@ -30,11 +30,7 @@ pub struct TunnelPolicy {
 
 impl Default for TunnelPolicy {
     fn default() -> Self {
-        Self {
-            dscp: DscpPolicy::Copy,
-            df: DfPolicy::Copy,
-            ecn: true,
-        }
+        Self { dscp: DscpPolicy::Copy, df: DfPolicy::Copy, ecn: true }
     }
 }
 

@@ -15,10 +15,7 @@ fn every_truncation_is_refused_without_moving_the_window() {
         for length in 0..esp.len() {
             let refused = receiver.open(&mut esp[..length].to_vec());
             assert!(
-                matches!(
-                    refused,
-                    Err(DropReason::Authentication | DropReason::Malformed)
-                ),
+                matches!(refused, Err(DropReason::Authentication | DropReason::Malformed)),
                 "{suite} {length}: {refused:?}"
             );
             assert_eq!((receiver.highest_sequence(), receiver.packets()), (0, 0));
@@ -55,10 +52,7 @@ fn bytes_behind_the_packet_are_refused() {
     for suite in typical_suites() {
         let mut esp = seal(&outbound(suite), &packet_v4(20));
         esp.extend([0; 16]);
-        assert_eq!(
-            inbound(suite, 64).open(&mut esp),
-            Err(DropReason::Authentication)
-        );
+        assert_eq!(inbound(suite, 64).open(&mut esp), Err(DropReason::Authentication));
     }
 }
 
@@ -99,61 +93,17 @@ fn authentic_packets_with_a_wrong_trailer_are_refused_by_their_fault() {
     let mut too_long = inner.clone();
     too_long[3] += 1;
     let cases: [(&str, Vec<u8>, DropReason); 11] = [
-        (
-            "padding of zeros",
-            authentic(&inner, &[0, 0, 2, 4]),
-            DropReason::Padding,
-        ),
-        (
-            "padding in wrong order",
-            authentic(&inner, &[2, 1, 2, 4]),
-            DropReason::Padding,
-        ),
-        (
-            "pad length beyond the packet",
-            authentic(&inner, &[1, 2, 255, 4]),
-            DropReason::Padding,
-        ),
-        (
-            "pad length beyond an empty packet",
-            authentic(&[], &[9, 4]),
-            DropReason::Padding,
-        ),
-        (
-            "nothing inside",
-            authentic(&[], &[0, 4]),
-            DropReason::Malformed,
-        ),
-        (
-            "no trailer at all",
-            seal_text(gcm(), 1, &[]),
-            DropReason::Malformed,
-        ),
-        (
-            "IPv6 called IPv4",
-            authentic(&packet_v6(0), &[1, 1, 4]),
-            DropReason::Malformed,
-        ),
-        (
-            "IPv4 called IPv6",
-            authentic(&inner, &[1, 2, 2, 41]),
-            DropReason::Malformed,
-        ),
-        (
-            "a length beyond the packet",
-            authentic(&too_long, &[0, 4]),
-            DropReason::Malformed,
-        ),
-        (
-            "TCP in transport mode",
-            authentic(&inner, &[1, 2, 2, 6]),
-            DropReason::NextHeader,
-        ),
-        (
-            "version changed",
-            authentic(&other_version, &[1, 2, 2, 4]),
-            DropReason::Malformed,
-        ),
+        ("padding of zeros", authentic(&inner, &[0, 0, 2, 4]), DropReason::Padding),
+        ("padding in wrong order", authentic(&inner, &[2, 1, 2, 4]), DropReason::Padding),
+        ("pad length beyond the packet", authentic(&inner, &[1, 2, 255, 4]), DropReason::Padding),
+        ("pad length beyond an empty packet", authentic(&[], &[9, 4]), DropReason::Padding),
+        ("nothing inside", authentic(&[], &[0, 4]), DropReason::Malformed),
+        ("no trailer at all", seal_text(gcm(), 1, &[]), DropReason::Malformed),
+        ("IPv6 called IPv4", authentic(&packet_v6(0), &[1, 1, 4]), DropReason::Malformed),
+        ("IPv4 called IPv6", authentic(&inner, &[1, 2, 2, 41]), DropReason::Malformed),
+        ("a length beyond the packet", authentic(&too_long, &[0, 4]), DropReason::Malformed),
+        ("TCP in transport mode", authentic(&inner, &[1, 2, 2, 6]), DropReason::NextHeader),
+        ("version changed", authentic(&other_version, &[1, 2, 2, 4]), DropReason::Malformed),
     ];
     for (name, mut esp, reason) in cases {
         assert_eq!(inbound(gcm(), 64).open(&mut esp), Err(reason), "{name}");

@@ -8,10 +8,7 @@ use ipsec::{DropReason, EspKeys, EspSuite, InboundSa, SelectorPair, Spi};
 use support::hex;
 
 fn receiver(suite: EspSuite, packet: &[u8], encryption: &str, integrity: &[u8]) -> InboundSa {
-    let keys = EspKeys {
-        encryption: SecretBytes::from(hex(encryption)),
-        integrity: SecretBytes::from(integrity),
-    };
+    let keys = EspKeys { encryption: SecretBytes::from(hex(encryption)), integrity: SecretBytes::from(integrity) };
     let spi = packet.first_chunk().copied().and_then(Spi::from_be_bytes);
     let spi = spi.expect("an SPI above 255");
     InboundSa::new(spi, suite, &keys, 64, SelectorPair::any()).expect("keys of the right lengths")
@@ -24,11 +21,9 @@ fn rfc_7634_appendix_a_opens_and_is_a_replay_the_second_time() {
         14ee8099d52844eb61aa95dfab4c02f72aa71e7c4c4f64c9befe2facc638e8f3
         cbec163fac469b502773f6fb94e664da9165b82829f641e0
         76aaa8266b7fb0f7b11b369907e1ad43");
-    let inner = hex(
-        "45000054a6f200004001e778c6336405c000020508005b7a3a080000553bec10
+    let inner = hex("45000054a6f200004001e778c6336405c000020508005b7a3a080000553bec10
         0007362708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20212223
-        2425262728292a2b2c2d2e2f3031323334353637",
-    );
+        2425262728292a2b2c2d2e2f3031323334353637");
     let key = "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f a0a1a2a3";
     let suite = EspSuite::aead(Cipher::ChaCha20Poly1305);
     let sa = receiver(suite, &packet, key, &[]);
@@ -194,9 +189,7 @@ fn gcm_test_draft_packets_authenticate_with_and_without_esn() {
             "437f866bcb3f699fe9b0822bac961c4504bef270",
         ),
     ];
-    for (case, (cipher, key, spi, sequence, esn, iv, plain, sealed)) in
-        cases.into_iter().enumerate()
-    {
+    for (case, (cipher, key, spi, sequence, esn, iv, plain, sealed)) in cases.into_iter().enumerate() {
         let mut suite = EspSuite::aead(cipher);
         suite.esn = esn;
         let mut packet = hex(spi);
@@ -207,11 +200,7 @@ fn gcm_test_draft_packets_authenticate_with_and_without_esn() {
 
         let mut damaged = packet.clone();
         damaged[20] ^= 1;
-        assert_eq!(
-            sa.open(&mut damaged),
-            Err(DropReason::Authentication),
-            "{case}"
-        );
+        assert_eq!(sa.open(&mut damaged), Err(DropReason::Authentication), "{case}");
         assert_eq!(sa.open(&mut packet), Err(DropReason::NextHeader), "{case}");
         assert_eq!(packet[16..packet.len() - 16], hex(plain), "{case}");
         assert_eq!(sa.highest_sequence(), sequence, "{case}");

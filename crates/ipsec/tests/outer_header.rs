@@ -35,12 +35,7 @@ fn the_outer_tos_follows_the_policy() {
 fn congestion_marks_come_in_by_the_table_of_rfc_6040() {
     let order = [0b00, 0b10, 0b01, 0b11];
     let (not, ect0, ect1, ce) = (Some(0b00), Some(0b10), Some(0b01), Some(0b11));
-    let table = [
-        [not, not, not, None],
-        [ect0, ect0, ect1, ce],
-        [ect1, ect1, ect1, ce],
-        [ce, ce, ce, ce],
-    ];
+    let table = [[not, not, not, None], [ect0, ect0, ect1, ce], [ect1, ect1, ect1, ce], [ce, ce, ce, ce]];
     for (row, inner_ecn) in table.into_iter().zip(order) {
         for (expected, outer_ecn) in row.into_iter().zip(order) {
             for packet in [packet_v4(5), packet_v6(5)] {
@@ -65,10 +60,7 @@ fn congestion_marks_come_in_by_the_table_of_rfc_6040() {
 
 #[test]
 fn a_tunnel_without_ecn_takes_no_mark_in() {
-    let policy = TunnelPolicy {
-        ecn: false,
-        ..TunnelPolicy::default()
-    };
+    let policy = TunnelPolicy { ecn: false, ..TunnelPolicy::default() };
     for tos in 0..4 {
         let mut inner = with_tos(packet_v4(1), tos);
         let before = inner.clone();
@@ -87,10 +79,7 @@ fn without_df(mut packet: Vec<u8>) -> Vec<u8> {
 #[test]
 fn the_outer_df_bit_follows_the_policy() {
     let df = |df, inner: &[u8]| {
-        let policy = TunnelPolicy {
-            df,
-            ..TunnelPolicy::default()
-        };
+        let policy = TunnelPolicy { df, ..TunnelPolicy::default() };
         policy.outer_df(inner)
     };
     let (set, clear, v6) = (packet_v4(1), without_df(packet_v4(1)), packet_v6(1));
@@ -124,17 +113,12 @@ fn packets_that_do_not_fit_are_fragmented_first_or_answered() {
 
 #[test]
 fn an_encapsulation_knows_its_outer_header() {
-    let udp = Encapsulation::Udp {
-        local: "192.0.2.1:4500".parse().unwrap(),
-        remote: "198.51.100.7:31000".parse().unwrap(),
-    };
+    let udp =
+        Encapsulation::Udp { local: "192.0.2.1:4500".parse().unwrap(), remote: "198.51.100.7:31000".parse().unwrap() };
     assert!(udp.is_udp());
     assert_eq!(udp.outer_version(), IpVersion::V4);
     assert_eq!(udp.remote_address(), address("198.51.100.7"));
-    let plain = Encapsulation::Plain {
-        local: address("2001:db8::1"),
-        remote: address("2001:db8::2"),
-    };
+    let plain = Encapsulation::Plain { local: address("2001:db8::1"), remote: address("2001:db8::2") };
     assert!(!plain.is_udp());
     assert_eq!(plain.outer_version(), IpVersion::V6);
     assert_eq!(plain.local_address(), address("2001:db8::1"));

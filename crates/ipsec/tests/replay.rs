@@ -48,15 +48,7 @@ const SIZES: [u32; 9] = [64, 128, 192, 256, 1024, 2048, 4096, 8128, 8192];
 
 #[test]
 fn sizes_are_kept_within_bounds_in_whole_words() {
-    for (asked, size) in [
-        (0, 0),
-        (1, 64),
-        (32, 64),
-        (65, 128),
-        (8192, 8192),
-        (8193, 8192),
-        (u32::MAX, 8192),
-    ] {
+    for (asked, size) in [(0, 0), (1, 64), (32, 64), (65, 128), (8192, 8192), (8193, 8192), (u32::MAX, 8192)] {
         assert_eq!(ReplayWindow::new(asked).size(), size, "{asked}");
     }
     for size in SIZES {
@@ -81,18 +73,11 @@ fn random_orders_agree_with_the_model() {
                 };
                 assert_eq!(window.is_new(sequence), model.is_new(sequence));
                 let (got, expected) = (window.mark(sequence), model.mark(sequence));
-                assert_eq!(
-                    got, expected,
-                    "size {size} seed {seed} step {step}: {sequence}"
-                );
+                assert_eq!(got, expected, "size {size} seed {seed} step {step}: {sequence}");
                 assert_eq!(window.top(), model.top);
             }
             for sequence in (model.top.saturating_sub(2 * u64::from(size)))..model.top + 70 {
-                assert_eq!(
-                    window.is_new(sequence),
-                    model.is_new(sequence),
-                    "{sequence}"
-                );
+                assert_eq!(window.is_new(sequence), model.is_new(sequence), "{sequence}");
             }
         }
     }
@@ -116,11 +101,7 @@ fn every_pattern_survives_every_advance() {
             for sequence in 50..75 {
                 let is_old = sequence + 64 <= top;
                 let expected = sequence != top && !is_old && !model.seen.contains(&sequence);
-                assert_eq!(
-                    window.is_new(sequence),
-                    expected,
-                    "{pattern:#b} {top} {sequence}"
-                );
+                assert_eq!(window.is_new(sequence), expected, "{pattern:#b} {top} {sequence}");
             }
         }
     }
@@ -154,10 +135,7 @@ fn a_window_taken_over_has_seen_everything_before() {
         for top in [0, 1, 63, 64, 127, 128, 10_000, u64::from(u32::MAX), 1 << 40] {
             let mut window = ReplayWindow::new(size).starting_after(top);
             for back in 0..=u64::from(size) + 64 {
-                assert!(
-                    !window.is_new(top.saturating_sub(back)),
-                    "{size} {top} {back}"
-                );
+                assert!(!window.is_new(top.saturating_sub(back)), "{size} {top} {back}");
             }
             for ahead in 1..=u64::from(size) + 64 {
                 assert!(window.is_new(top + ahead), "{size} {top} {ahead}");
@@ -171,36 +149,18 @@ fn a_window_taken_over_has_seen_everything_before() {
 fn the_upper_half_is_guessed_as_appendix_a2_says() {
     let tops = |size: u64| {
         let turns = [0, 1 << 32, 5 << 32, u64::MAX - (1 << 32) + 1];
-        let near = [
-            0,
-            1,
-            size - 2,
-            size - 1,
-            size,
-            size + 1,
-            1 << 31,
-            (1 << 32) - 1,
-        ];
-        turns
-            .into_iter()
-            .flat_map(move |turn: u64| near.map(|low| turn + low))
+        let near = [0, 1, size - 2, size - 1, size, size + 1, 1 << 31, (1 << 32) - 1];
+        turns.into_iter().flat_map(move |turn: u64| near.map(|low| turn + low))
     };
     for size in SIZES {
         for top in tops(u64::from(size)) {
             let window = ReplayWindow::new(size).starting_after(top);
-            let model = Model {
-                top,
-                ..Model::new(size.into())
-            };
+            let model = Model { top, ..Model::new(size.into()) };
             let edge = (top as u32).wrapping_sub(size);
             let lows = [0, 1, 2, 1 << 31, u32::MAX - 1, u32::MAX];
             let around = (0..4).flat_map(|d| [edge.wrapping_add(d), (top as u32).wrapping_add(d)]);
             for low in lows.into_iter().chain(around) {
-                assert_eq!(
-                    window.infer(low),
-                    model.infer(low),
-                    "{size} {top:#x} {low:#x}"
-                );
+                assert_eq!(window.infer(low), model.infer(low), "{size} {top:#x} {low:#x}");
             }
         }
     }
@@ -280,10 +240,7 @@ fn of_two_threads_with_the_same_packets_each_packet_passes_once() {
     };
     let total = std::thread::scope(|scope| {
         let threads = [scope.spawn(open_all), scope.spawn(open_all)];
-        threads
-            .map(|thread| thread.join().unwrap())
-            .iter()
-            .sum::<usize>()
+        threads.map(|thread| thread.join().unwrap()).iter().sum::<usize>()
     });
     assert_eq!(total, packets.len());
     assert_eq!(receiver.packets(), packets.len() as u64);

@@ -25,11 +25,7 @@ fn the_first_packet_has_number_one() {
 fn without_esn_the_numbers_end_at_two_to_the_32() {
     let last = u64::from(u32::MAX);
     let sender = outbound(gcm()).starting_at(last - 9);
-    assert_eq!(
-        sender.reserve(11),
-        Err(DropReason::SequenceExhausted),
-        "all or none"
-    );
+    assert_eq!(sender.reserve(11), Err(DropReason::SequenceExhausted), "all or none");
     assert_eq!(sender.reserve(10), Ok(last - 9));
     for count in [1, 2, 1 << 32, u64::MAX] {
         assert_eq!(sender.reserve(count), Err(DropReason::SequenceExhausted));
@@ -64,11 +60,7 @@ fn rekeying_is_due_well_before_the_numbers_end() {
 
 #[test]
 fn packet_limits_ask_for_a_rekey_and_then_stop() {
-    let limits = SaLimits {
-        soft_packets: Some(3),
-        hard_packets: Some(5),
-        ..SaLimits::default()
-    };
+    let limits = SaLimits { soft_packets: Some(3), hard_packets: Some(5), ..SaLimits::default() };
     for first in [1, 1000] {
         let sender = outbound_limited(gcm(), limits).starting_at(first);
         let states: Vec<_> = (0..5)
@@ -87,17 +79,9 @@ fn packet_limits_ask_for_a_rekey_and_then_stop() {
 fn byte_limits_ask_for_a_rekey_and_then_stop() {
     let inner = packet_v4(72);
     assert_eq!(inner.len(), 100);
-    let limits = SaLimits {
-        soft_bytes: Some(200),
-        hard_bytes: Some(300),
-        ..SaLimits::default()
-    };
+    let limits = SaLimits { soft_bytes: Some(200), hard_bytes: Some(300), ..SaLimits::default() };
     let sender = outbound_limited(gcm(), limits);
-    for expected in [
-        LifetimeState::Within,
-        LifetimeState::Soft,
-        LifetimeState::Hard,
-    ] {
+    for expected in [LifetimeState::Within, LifetimeState::Soft, LifetimeState::Hard] {
         seal(&sender, &inner);
         assert_eq!(sender.lifetime_state(), expected);
     }
@@ -107,10 +91,7 @@ fn byte_limits_ask_for_a_rekey_and_then_stop() {
 
 #[test]
 fn threads_never_get_the_same_number_and_leave_none_out() {
-    let limits = SaLimits {
-        hard_packets: Some(100_000),
-        ..SaLimits::default()
-    };
+    let limits = SaLimits { hard_packets: Some(100_000), ..SaLimits::default() };
     let sender = outbound_limited(gcm(), limits);
     let take_all = |burst: u64| {
         let mut taken = Vec::new();
@@ -124,16 +105,10 @@ fn threads_never_get_the_same_number_and_leave_none_out() {
     };
     let all: Vec<u64> = std::thread::scope(|scope| {
         let threads: Vec<_> = [1, 3, 44].map(|n| scope.spawn(move || take_all(n))).into();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap())
-            .collect()
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(all.len(), 100_000);
-    assert_eq!(
-        all.into_iter().collect::<BTreeSet<_>>(),
-        (1..=100_000).collect()
-    );
+    assert_eq!(all.into_iter().collect::<BTreeSet<_>>(), (1..=100_000).collect());
 }
 
 #[test]
@@ -141,16 +116,11 @@ fn two_threads_sealing_never_repeat_an_iv() {
     let sender = outbound(gcm());
     let seal_many = || -> Vec<Vec<u8>> {
         let packet = packet_v4(4);
-        (0..5000)
-            .map(|_| seal(&sender, &packet)[4..16].to_vec())
-            .collect()
+        (0..5000).map(|_| seal(&sender, &packet)[4..16].to_vec()).collect()
     };
     let headers: Vec<Vec<u8>> = std::thread::scope(|scope| {
         let threads = [scope.spawn(seal_many), scope.spawn(seal_many)];
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap())
-            .collect()
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(headers.into_iter().collect::<BTreeSet<_>>().len(), 10_000);
 }

@@ -41,15 +41,9 @@ fn sealing_in_place_gives_the_same_packet_as_sealing_a_copy() {
         let start = sender.inner_offset();
         buffer[start..start + inner.len()].copy_from_slice(&inner);
         let sequence = sender.reserve(1).unwrap();
-        let length = sender
-            .seal_in_place(sequence, inner.len(), &mut buffer)
-            .unwrap();
+        let length = sender.seal_in_place(sequence, inner.len(), &mut buffer).unwrap();
         assert_eq!(buffer[..length], copied, "{suite}");
-        assert_eq!(
-            buffer[length..],
-            [0xee; 9],
-            "nothing is written behind the packet"
-        );
+        assert_eq!(buffer[length..], [0xee; 9], "nothing is written behind the packet");
     }
 }
 
@@ -57,9 +51,8 @@ fn sealing_in_place_gives_the_same_packet_as_sealing_a_copy() {
 fn no_two_packets_share_an_iv() {
     for suite in typical_suites() {
         let sender = outbound(suite);
-        let mut ivs: Vec<Vec<u8>> = (0..1000)
-            .map(|_| seal(&sender, &packet_v4(8))[8..sender.inner_offset()].to_vec())
-            .collect();
+        let mut ivs: Vec<Vec<u8>> =
+            (0..1000).map(|_| seal(&sender, &packet_v4(8))[8..sender.inner_offset()].to_vec()).collect();
         ivs.sort();
         ivs.dedup();
         assert_eq!(ivs.len(), 1000, "{suite}");
@@ -79,11 +72,7 @@ fn the_inner_mtu_is_the_one_aws_publishes() {
         (cbc(Integrity::HmacSha2_512_256), 1422, 1406),
     ];
     for (suite, plain, nat_t) in table {
-        assert_eq!(
-            suite.inner_mtu(1500, IpVersion::V4, false),
-            plain,
-            "{suite}"
-        );
+        assert_eq!(suite.inner_mtu(1500, IpVersion::V4, false), plain, "{suite}");
         assert_eq!(suite.inner_mtu(1500, IpVersion::V4, true), nat_t, "{suite}");
         let mss = EspSuite::inner_mss(plain, IpVersion::V4);
         assert_eq!(mss, plain - 40, "{suite}");
@@ -145,12 +134,7 @@ fn keys_of_another_suite_are_refused() {
 #[test]
 fn secrets_are_not_shown() {
     let suite = EspSuite::aead(Cipher::AesGcm16_128);
-    let shown = format!(
-        "{:?} {:?} {:?}",
-        keys(suite),
-        outbound(suite),
-        inbound(suite, 64)
-    );
+    let shown = format!("{:?} {:?} {:?}", keys(suite), outbound(suite), inbound(suite, 64));
     assert!(shown.contains("hidden"));
     for window in keys(suite).encryption.expose().windows(3) {
         let digits = format!("{window:?}");

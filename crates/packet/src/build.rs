@@ -30,15 +30,7 @@ impl IpHeader {
     /// A header with a TTL of 64, no TOS, DF set and the identification zero that DF allows (RFC 6864 §4.1).
     #[must_use]
     pub fn new(source: IpAddr, destination: IpAddr, protocol: u8) -> Self {
-        Self {
-            source,
-            destination,
-            protocol,
-            tos: 0,
-            ttl: 64,
-            identification: 0,
-            dont_fragment: true,
-        }
+        Self { source, destination, protocol, tos: 0, ttl: 64, identification: 0, dont_fragment: true }
     }
 
     /// Appends the header for an upper layer of `payload_len` bytes.
@@ -79,9 +71,7 @@ impl IpHeader {
                 out.extend_from_slice(&header);
                 Ok(())
             }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
-                Err(PacketError::AddressFamilies)
-            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Err(PacketError::AddressFamilies),
         }
     }
 }
@@ -113,12 +103,7 @@ pub(crate) fn assemble(
 ///
 /// # Errors
 /// As [`IpHeader::append`].
-pub fn udp(
-    source: SocketAddr,
-    destination: SocketAddr,
-    payload: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), PacketError> {
+pub fn udp(source: SocketAddr, destination: SocketAddr, payload: &[u8], out: &mut Vec<u8>) -> Result<(), PacketError> {
     let header = IpHeader::new(source.ip(), destination.ip(), protocol::UDP);
     udp_with(&header, source.port(), destination.port(), payload, out)
 }
@@ -140,10 +125,7 @@ pub fn udp_with(
     upper[0..2].copy_from_slice(&source_port.to_be_bytes());
     upper[2..4].copy_from_slice(&destination_port.to_be_bytes());
     upper[4..6].copy_from_slice(&length.to_be_bytes());
-    let header = IpHeader {
-        protocol: protocol::UDP,
-        ..*header
-    };
+    let header = IpHeader { protocol: protocol::UDP, ..*header };
     assemble(&header, &upper, 6, payload, out)
 }
 
@@ -170,12 +152,7 @@ pub struct TcpHeader<'a> {
 ///
 /// # Errors
 /// As [`IpHeader::append`]; [`PacketError::TooLong`] for more than 40 bytes of options.
-pub fn tcp(
-    header: &IpHeader,
-    fields: &TcpHeader<'_>,
-    payload: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), PacketError> {
+pub fn tcp(header: &IpHeader, fields: &TcpHeader<'_>, payload: &[u8], out: &mut Vec<u8>) -> Result<(), PacketError> {
     let mut upper = [0_u8; 60];
     let length = fields.options.len().next_multiple_of(4).saturating_add(20);
     let Some(upper) = upper.get_mut(..length) else {
@@ -189,10 +166,7 @@ pub fn tcp(
     let _ = put(upper, 12, &[words << 4, fields.flags]);
     let _ = put(upper, 14, &fields.window.to_be_bytes());
     let _ = put(upper, 20, fields.options);
-    let header = IpHeader {
-        protocol: protocol::TCP,
-        ..*header
-    };
+    let header = IpHeader { protocol: protocol::TCP, ..*header };
     assemble(&header, upper, 16, payload, out)
 }
 
@@ -218,8 +192,8 @@ mod tests {
         let mut out = Vec::new();
         header.append(0x73 - 20, &mut out).unwrap();
         let expected = [
-            0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0x61, 0xc0, 0xa8,
-            0x00, 0x01, 0xc0, 0xa8, 0x00, 0xc7,
+            0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0x61, 0xc0, 0xa8, 0x00, 0x01, 0xc0, 0xa8,
+            0x00, 0xc7,
         ];
         assert_eq!(out, expected);
     }
@@ -242,34 +216,19 @@ mod tests {
     fn lengths_beyond_the_field_are_refused_and_the_longest_is_built() {
         let v4 = IpHeader::new(Ipv4Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into(), 1);
         let v6 = IpHeader::new(Ipv6Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into(), 1);
-        let mixed = IpHeader {
-            source: v4.source,
-            ..v6
-        };
+        let mixed = IpHeader { source: v4.source, ..v6 };
         let mut out = Vec::new();
         assert_eq!(v4.append(65_515, &mut out), Ok(()));
-        assert_eq!(
-            v4.append(65_516, &mut out),
-            Err(PacketError::TooLong(65_536))
-        );
+        assert_eq!(v4.append(65_516, &mut out), Err(PacketError::TooLong(65_536)));
         assert_eq!(v6.append(65_535, &mut out), Ok(()));
-        assert_eq!(
-            v6.append(65_536, &mut out),
-            Err(PacketError::TooLong(65_576))
-        );
-        assert_eq!(
-            v6.append(usize::MAX, &mut out),
-            Err(PacketError::TooLong(usize::MAX))
-        );
+        assert_eq!(v6.append(65_536, &mut out), Err(PacketError::TooLong(65_576)));
+        assert_eq!(v6.append(usize::MAX, &mut out), Err(PacketError::TooLong(usize::MAX)));
         assert_eq!(mixed.append(0, &mut out), Err(PacketError::AddressFamilies));
     }
 
     #[test]
     fn udp_and_tcp_come_with_right_checksums_and_padded_options() {
-        for (source, destination) in [
-            ("10.0.0.1:1000", "10.0.0.2:2000"),
-            ("[fd00::1]:1000", "[fd00::2]:2000"),
-        ] {
+        for (source, destination) in [("10.0.0.1:1000", "10.0.0.2:2000"), ("[fd00::1]:1000", "[fd00::2]:2000")] {
             let (source, destination): (SocketAddr, SocketAddr) =
                 (source.parse().unwrap(), destination.parse().unwrap());
             let mut out = Vec::new();
@@ -293,22 +252,11 @@ mod tests {
             tcp(&header, &fields, b"x", &mut out).unwrap();
             let view = IpView::parse(&out).unwrap();
             let upper = view.payload();
-            assert_eq!(
-                upper[..16],
-                [
-                    3, 0xe8, 7, 0xd0, 1, 2, 3, 4, 5, 6, 7, 8, 0x70, 0x12, 0x0a, 0x0b
-                ]
-            );
+            assert_eq!(upper[..16], [3, 0xe8, 7, 0xd0, 1, 2, 3, 4, 5, 6, 7, 8, 0x70, 0x12, 0x0a, 0x0b]);
             assert_eq!(upper[20..], [2, 4, 5, 0xb4, 1, 0, 0, 0, b'x']);
             assert_eq!(verify_transport(&view), Verdict::Valid);
-            let too_many = TcpHeader {
-                options: &[1; 41],
-                ..fields
-            };
-            assert_eq!(
-                tcp(&header, &too_many, b"", &mut out),
-                Err(PacketError::TooLong(64))
-            );
+            let too_many = TcpHeader { options: &[1; 41], ..fields };
+            assert_eq!(tcp(&header, &too_many, b"", &mut out), Err(PacketError::TooLong(64)));
         }
     }
 }

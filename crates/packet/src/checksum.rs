@@ -80,9 +80,7 @@ pub fn refresh_ipv4_header(packet: &mut [u8]) {
     if IpVersion::of(packet) != Some(IpVersion::V4) {
         return;
     }
-    let length = packet
-        .first()
-        .map_or(0, |first| usize::from(first & 0x0f) * 4);
+    let length = packet.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
     let checksum = packet.get(..length).map(ipv4_header);
     if let Some(checksum) = checksum {
         let _ = put(packet, 10, &checksum.to_be_bytes());
@@ -98,11 +96,7 @@ pub fn verify_ipv4_header(header: &[u8]) -> bool {
 /// Sum of the pseudo header: addresses, protocol, and `length` of the upper layer in bytes.
 #[must_use]
 pub fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: u32) -> u32 {
-    addresses(source)
-        + addresses(destination)
-        + u32::from(protocol)
-        + (length >> 16)
-        + (length & 0xffff)
+    addresses(source) + addresses(destination) + u32::from(protocol) + (length >> 16) + (length & 0xffff)
 }
 
 fn addresses(address: IpAddr) -> u32 {
@@ -165,11 +159,7 @@ pub fn verify_transport(view: &IpView<'_>) -> Verdict {
         let length = u32::try_from(segment.len()).unwrap_or(u32::MAX);
         total += pseudo_header(view.source(), view.destination(), view.protocol(), length);
     }
-    if fold(total) == 0xffff {
-        Verdict::Valid
-    } else {
-        Verdict::Invalid
-    }
+    if fold(total) == 0xffff { Verdict::Valid } else { Verdict::Invalid }
 }
 
 /// The checksum after one 16-bit word changed from `old` to `new` (RFC 1624 §3, equation 3; unchanged words change
@@ -217,19 +207,13 @@ mod tests {
 
     #[test]
     fn sum_and_copy_agree_with_the_definition_at_every_length_and_alignment() {
-        let data: Vec<u8> = (0..400_u32)
-            .map(|i| u8::try_from(i * 151 % 256).unwrap())
-            .collect();
+        let data: Vec<u8> = (0..400_u32).map(|i| u8::try_from(i * 151 % 256).unwrap()).collect();
         for start in 0..9 {
             for end in start..data.len() {
                 let piece = &data[start..end];
                 assert_eq!(fold(sum(piece)), by_definition(piece), "{start}..{end}");
                 let mut copy = vec![0xee; piece.len() + 3];
-                assert_eq!(
-                    fold(copy_and_sum(piece, &mut copy)),
-                    by_definition(piece),
-                    "{start}..{end}"
-                );
+                assert_eq!(fold(copy_and_sum(piece, &mut copy)), by_definition(piece), "{start}..{end}");
                 assert_eq!(&copy[..piece.len()], piece);
                 assert_eq!(&copy[piece.len()..], [0xee; 3]);
             }
@@ -241,10 +225,7 @@ mod tests {
     #[test]
     fn a_copy_into_too_short_a_place_is_cut() {
         let mut short = [0; 3];
-        assert_eq!(
-            fold(copy_and_sum(&[1, 2, 3, 4, 5], &mut short)),
-            by_definition(&[1, 2, 3])
-        );
+        assert_eq!(fold(copy_and_sum(&[1, 2, 3, 4, 5], &mut short)), by_definition(&[1, 2, 3]));
         assert_eq!(short, [1, 2, 3]);
     }
 
@@ -267,9 +248,7 @@ mod tests {
 
     #[test]
     fn an_incremental_update_equals_a_computation_from_scratch() {
-        let mut header: [u8; 20] = [
-            0x45, 0, 0, 60, 0x12, 0x34, 0x40, 0, 64, 6, 0, 0, 192, 0, 2, 1, 198, 51, 100, 7,
-        ];
+        let mut header: [u8; 20] = [0x45, 0, 0, 60, 0x12, 0x34, 0x40, 0, 64, 6, 0, 0, 192, 0, 2, 1, 198, 51, 100, 7];
         let mut stored = ipv4_header(&header);
         for step in 0..=u16::MAX {
             let old = u16::from_be_bytes([header[4], header[5]]);
@@ -286,17 +265,14 @@ mod tests {
         let after = [203, 0, 113, 9];
         let rest = [0x11, 0x22, 0x33];
         let whole = |address: [u8; 4]| checksum(&[&address[..], &rest[..]].concat());
-        assert_eq!(
-            update_sum(whole(before), sum(&before), sum(&after)),
-            whole(after)
-        );
+        assert_eq!(update_sum(whole(before), sum(&before), sum(&after)), whole(after));
     }
 
     #[test]
     fn a_known_ipv4_header_verifies_and_refreshes() {
         let mut header = [
-            0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0x61, 0xc0, 0xa8,
-            0x00, 0x01, 0xc0, 0xa8, 0x00, 0xc7,
+            0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0x61, 0xc0, 0xa8, 0x00, 0x01, 0xc0, 0xa8,
+            0x00, 0xc7,
         ];
         assert_eq!(ipv4_header(&header), 0xb861);
         assert!(verify_ipv4_header(&header));
@@ -308,21 +284,14 @@ mod tests {
 
     #[test]
     fn udp_never_announces_the_checksum_zero() {
-        let (source, destination) = (
-            IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
-            IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
-        );
+        let (source, destination) = (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)));
         let mut datagram = [0, 1, 0, 2, 0, 10, 0, 0, 0, 0];
         let base = transport(source, destination, protocol::UDP, &datagram);
         datagram[8..10].copy_from_slice(&base.to_be_bytes());
-        assert_eq!(
-            transport(source, destination, protocol::UDP, &datagram),
-            0xffff
-        );
-        assert_eq!(
-            transport(source, destination, protocol::TCP, &datagram[..0]),
-            { !fold(pseudo_header(source, destination, protocol::TCP, 0)) }
-        );
+        assert_eq!(transport(source, destination, protocol::UDP, &datagram), 0xffff);
+        assert_eq!(transport(source, destination, protocol::TCP, &datagram[..0]), {
+            !fold(pseudo_header(source, destination, protocol::TCP, 0))
+        });
     }
 
     #[test]
@@ -343,10 +312,7 @@ mod tests {
                 assert_eq!(verdict, Verdict::Invalid, "bit {bit}");
             }
             packet[start + 6..start + 8].fill(0);
-            assert_eq!(
-                verify_transport(&IpView::parse(&packet).unwrap()),
-                Verdict::Absent
-            );
+            assert_eq!(verify_transport(&IpView::parse(&packet).unwrap()), Verdict::Absent);
         }
     }
 }

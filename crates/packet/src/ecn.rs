@@ -170,10 +170,7 @@ mod tests {
         let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
         [v4, v6].map(|address| {
             let mut packet = Vec::new();
-            let header = IpHeader {
-                tos,
-                ..IpHeader::new(address, address, protocol::TCP)
-            };
+            let header = IpHeader { tos, ..IpHeader::new(address, address, protocol::TCP) };
             header.append(0, &mut packet).unwrap();
             packet
         })
@@ -194,10 +191,7 @@ mod tests {
                     }
                     Some(ecn) => {
                         assert_eq!(result, Ok(()), "{inner:02b} in {outer:02b}");
-                        assert_eq!(
-                            packet,
-                            packets(0xb8 | ecn)[usize::from(packet[0] >> 4 == 6)]
-                        );
+                        assert_eq!(packet, packets(0xb8 | ecn)[usize::from(packet[0] >> 4 == 6)]);
                     }
                 }
             }
@@ -208,10 +202,7 @@ mod tests {
     fn encapsulation_copies_ecn_always_and_dscp_by_policy() {
         for tos in 0..=u8::MAX {
             assert_eq!(encapsulate_tos(tos, DscpPolicy::Copy), tos);
-            assert_eq!(
-                encapsulate_tos(tos, DscpPolicy::Fixed(46)),
-                0xb8 | (tos & 3)
-            );
+            assert_eq!(encapsulate_tos(tos, DscpPolicy::Fixed(46)), 0xb8 | (tos & 3));
             assert_eq!(encapsulate_tos(tos, DscpPolicy::Fixed(0)), tos & 3);
             assert_eq!(Ecn::of_tos(tos).bits(), tos & 3);
         }

@@ -28,11 +28,7 @@ impl FlowKey {
     /// The key of a packet already parsed.
     #[must_use]
     pub fn of(view: &IpView<'_>) -> Self {
-        let ports = if view.fragment_offset() == 0 {
-            ports(view.protocol(), view.payload())
-        } else {
-            None
-        };
+        let ports = if view.fragment_offset() == 0 { ports(view.protocol(), view.payload()) } else { None };
         let (source_port, destination_port) = ports.unwrap_or_default();
         Self {
             source: view.source(),
@@ -75,9 +71,7 @@ mod tests {
         let source = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
         let destination = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
         let mut bytes = Vec::new();
-        IpHeader::new(source, destination, number)
-            .append(upper.len(), &mut bytes)
-            .unwrap();
+        IpHeader::new(source, destination, number).append(upper.len(), &mut bytes).unwrap();
         bytes.extend_from_slice(upper);
         bytes
     }
@@ -87,21 +81,11 @@ mod tests {
         type Row = (&'static str, u8, &'static [u8], Option<(u16, u16)>);
         let table: [Row; 12] = [
             ("TCP", 6, &[0x01, 0xbb, 0x9c, 0x40], Some((443, 40_000))),
-            (
-                "UDP",
-                17,
-                &[0x11, 0x94, 0x01, 0xf4, 0, 8, 0, 0],
-                Some((4500, 500)),
-            ),
+            ("UDP", 17, &[0x11, 0x94, 0x01, 0xf4, 0, 8, 0, 0], Some((4500, 500))),
             ("UDP-Lite", 136, &[0, 1, 0, 2], Some((1, 2))),
             ("SCTP", 132, &[0, 3, 0, 4], Some((3, 4))),
             ("DCCP", 33, &[0, 5, 0, 6], Some((5, 6))),
-            (
-                "ICMP admin prohibited",
-                1,
-                &[3, 13, 0, 0],
-                Some((0x030d, 0)),
-            ),
+            ("ICMP admin prohibited", 1, &[3, 13, 0, 0], Some((0x030d, 0))),
             ("ICMPv6 echo", 58, &[128, 0, 0, 0], Some((0x8000, 0))),
             ("mobility", 135, &[59, 0, 5, 0], Some((0x0500, 0))),
             ("GRE has none", 47, &[0, 0, 8, 0], None),
@@ -113,11 +97,7 @@ mod tests {
             let key = flow_key(&packet(number, upper)).unwrap();
             assert_eq!(key.protocol, number, "{name}");
             assert_eq!(key.ports_known, ports.is_some(), "{name}");
-            assert_eq!(
-                (key.source_port, key.destination_port),
-                ports.unwrap_or((0, 0)),
-                "{name}"
-            );
+            assert_eq!((key.source_port, key.destination_port), ports.unwrap_or((0, 0)), "{name}");
         }
     }
 

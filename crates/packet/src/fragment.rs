@@ -17,11 +17,7 @@ const MORE_FRAGMENTS: u16 = 0x2000;
 /// [`PacketError::DontFragment`] for a packet with DF that does not fit, [`PacketError::MtuTooSmall`] where no eight
 /// bytes fit beside the header, [`PacketError::TooLong`] for a fragment that reaches beyond 65,535 bytes,
 /// [`PacketError::Version`] for IPv6, and what [`IpView::parse`] says. Nothing was handed out then.
-pub fn fragment_v4(
-    packet: &[u8],
-    mtu: usize,
-    mut out: impl FnMut(&[u8]),
-) -> Result<usize, PacketError> {
+pub fn fragment_v4(packet: &[u8], mtu: usize, mut out: impl FnMut(&[u8])) -> Result<usize, PacketError> {
     let view = IpView::parse(packet)?;
     if view.version() != IpVersion::V4 {
         return Err(PacketError::Version(6));
@@ -31,10 +27,7 @@ pub fn fragment_v4(
         return Ok(1);
     }
     if view.dont_fragment() {
-        return Err(PacketError::DontFragment {
-            length: view.total_len(),
-            mtu,
-        });
+        return Err(PacketError::DontFragment { length: view.total_len(), mtu });
     }
     let header = view.bytes().get(..view.header_len()).unwrap_or_default();
     if mtu < header.len() + 8 {
@@ -55,11 +48,7 @@ pub fn fragment_v4(
     while !rest.is_empty() {
         let header = if count == 0 { header } else { later };
         let room = mtu.saturating_sub(header.len());
-        let take = if rest.len() <= room {
-            rest.len()
-        } else {
-            room & !7
-        };
+        let take = if rest.len() <= room { rest.len() } else { room & !7 };
         let (data, left) = rest.split_at_checked(take).unwrap_or((rest, &[]));
         rest = left;
         buffer.clear();
@@ -86,9 +75,7 @@ fn stamp(fragment: &mut [u8], offset: usize, more: bool) {
 
 /// Writes the header of fragments after the first, with the options that ask to be copied, and returns its length.
 fn header_of_later_fragments(header: &[u8], later: &mut [u8; 60]) -> usize {
-    let (fixed, mut options) = header
-        .split_at_checked(IPV4_HEADER)
-        .unwrap_or((header, &[]));
+    let (fixed, mut options) = header.split_at_checked(IPV4_HEADER).unwrap_or((header, &[]));
     let mut length = fixed.len();
     let _ = put(later, 0, fixed);
     while let Some(&kind) = options.first() {
@@ -98,10 +85,7 @@ fn header_of_later_fragments(header: &[u8], later: &mut [u8; 60]) -> usize {
             _ => options.get(1).map_or(0, |&size| usize::from(size)),
         };
         // A size of zero, one or beyond the header makes the rest unreadable: what was read so far is kept.
-        let Some((option, rest)) = options
-            .split_at_checked(size)
-            .filter(|(option, _)| !option.is_empty())
-        else {
+        let Some((option, rest)) = options.split_at_checked(size).filter(|(option, _)| !option.is_empty()) else {
             break;
         };
         if kind != NO_OPERATION && size < 2 {
@@ -132,15 +116,9 @@ mod tests {
         let header = IpHeader {
             dont_fragment: false,
             identification: 0x77,
-            ..IpHeader::new(
-                IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
-                IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
-                17,
-            )
+            ..IpHeader::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 17)
         };
-        header
-            .append(options.len() + payload_len, &mut bytes)
-            .unwrap();
+        header.append(options.len() + payload_len, &mut bytes).unwrap();
         bytes[0] = 0x45 + u8::try_from(options.len() / 4).unwrap();
         bytes.extend_from_slice(options);
         bytes.extend((0..payload_len).map(|i| u8::try_from(i % 251).unwrap()));
@@ -185,10 +163,7 @@ mod tests {
     #[test]
     fn a_fragment_is_cut_again_and_still_reassembles() {
         let original = packet(4000, &[]);
-        let again: Vec<Vec<u8>> = fragments(&original, 1500)
-            .iter()
-            .flat_map(|part| fragments(part, 600))
-            .collect();
+        let again: Vec<Vec<u8>> = fragments(&original, 1500).iter().flat_map(|part| fragments(part, 600)).collect();
         assert_eq!(reassemble(&again), original[20..]);
     }
 
@@ -207,12 +182,7 @@ mod tests {
 
     #[test]
     fn malformed_options_are_not_copied() {
-        for options in [
-            [0x94, 0, 0x94, 4],
-            [0x94, 1, 0x94, 4],
-            [0x94, 9, 0, 0],
-            [1, 1, 1, 0x94],
-        ] {
+        for options in [[0x94, 0, 0x94, 4], [0x94, 1, 0x94, 4], [0x94, 9, 0, 0], [1, 1, 1, 0x94]] {
             let parts = fragments(&packet(200, &options), 100);
             assert_eq!(parts[1][0], 0x45, "{options:?}");
         }
@@ -226,13 +196,7 @@ mod tests {
         let mut forbidden = original.clone();
         forbidden[6] |= 0x40;
         let refused = fragment_v4(&forbidden, 99, |_| panic!("handed out"));
-        assert_eq!(
-            refused,
-            Err(PacketError::DontFragment {
-                length: 100,
-                mtu: 99
-            })
-        );
+        assert_eq!(refused, Err(PacketError::DontFragment { length: 100, mtu: 99 }));
 
         let refused = fragment_v4(&original, 27, |_| panic!("handed out"));
         assert_eq!(refused, Err(PacketError::MtuTooSmall(27)));

@@ -63,19 +63,9 @@ pub enum Unreachable {
 ///
 /// # Errors
 /// [`Silence`] where the original must not be answered; `out` is unspecified then.
-pub fn too_big(
-    original: &[u8],
-    mtu: u16,
-    our_address: IpAddr,
-    out: &mut Vec<u8>,
-) -> Result<(), Silence> {
+pub fn too_big(original: &[u8], mtu: u16, our_address: IpAddr, out: &mut Vec<u8>) -> Result<(), Silence> {
     let [high, low] = mtu.to_be_bytes();
-    let message = Message {
-        v4: [3, 4],
-        v6: [2, 0],
-        rest: [0, 0, high, low],
-        answers_multicast_v6: true,
-    };
+    let message = Message { v4: [3, 4], v6: [2, 0], rest: [0, 0, high, low], answers_multicast_v6: true };
     message.answer(original, our_address, out)
 }
 
@@ -94,12 +84,7 @@ pub fn unreachable(
         Unreachable::Host => (1, 3),
         Unreachable::AdminProhibited => (13, 1),
     };
-    let message = Message {
-        v4: [3, v4],
-        v6: [1, v6],
-        rest: [0; 4],
-        answers_multicast_v6: false,
-    };
+    let message = Message { v4: [3, v4], v6: [1, v6], rest: [0; 4], answers_multicast_v6: false };
     message.answer(original, our_address, out)
 }
 
@@ -107,17 +92,8 @@ pub fn unreachable(
 ///
 /// # Errors
 /// As [`too_big`].
-pub fn time_exceeded(
-    original: &[u8],
-    our_address: IpAddr,
-    out: &mut Vec<u8>,
-) -> Result<(), Silence> {
-    let message = Message {
-        v4: [11, 0],
-        v6: [3, 0],
-        rest: [0; 4],
-        answers_multicast_v6: false,
-    };
+pub fn time_exceeded(original: &[u8], our_address: IpAddr, out: &mut Vec<u8>) -> Result<(), Silence> {
+    let message = Message { v4: [11, 0], v6: [3, 0], rest: [0; 4], answers_multicast_v6: false };
     message.answer(original, our_address, out)
 }
 
@@ -142,17 +118,8 @@ impl Message {
         };
         let [a, b, c, d] = self.rest;
         let quoted = view.bytes().get(..most).unwrap_or(view.bytes());
-        let header = IpHeader {
-            tos: ERROR_TOS,
-            ..IpHeader::new(ours, view.source(), number)
-        };
-        Ok(assemble(
-            &header,
-            &[kind, code, 0, 0, a, b, c, d],
-            2,
-            quoted,
-            out,
-        )?)
+        let header = IpHeader { tos: ERROR_TOS, ..IpHeader::new(ours, view.source(), number) };
+        Ok(assemble(&header, &[kind, code, 0, 0, a, b, c, d], 2, quoted, out)?)
     }
 }
 
@@ -196,9 +163,7 @@ fn is_error(view: &IpView<'_>) -> bool {
         // Echo, router discovery, timestamp, information and address mask are the queries (RFC 1122 §3.2.2).
         protocol::ICMP => !matches!(view.payload().first(), Some(0 | 8 | 9 | 10 | 13..=18)),
         // Errors are the types below 128 (RFC 4443 §2.1).
-        protocol::ICMPV6 => {
-            !matches!(view.payload().first(), Some(&kind) if kind >= 128 && kind != REDIRECT_V6)
-        }
+        protocol::ICMPV6 => !matches!(view.payload().first(), Some(&kind) if kind >= 128 && kind != REDIRECT_V6),
         _ => false,
     }
 }
@@ -232,14 +197,7 @@ pub fn echo_request(
     payload: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), PacketError> {
-    let echo = Echo {
-        source,
-        destination,
-        is_reply: false,
-        identifier,
-        sequence,
-        payload,
-    };
+    let echo = Echo { source, destination, is_reply: false, identifier, sequence, payload };
     build_echo(&echo, out)
 }
 
@@ -248,12 +206,7 @@ pub fn echo_request(
 /// # Errors
 /// As [`echo_request`].
 pub fn echo_reply(request: &Echo<'_>, out: &mut Vec<u8>) -> Result<(), PacketError> {
-    let reply = Echo {
-        source: request.destination,
-        destination: request.source,
-        is_reply: true,
-        ..*request
-    };
+    let reply = Echo { source: request.destination, destination: request.source, is_reply: true, ..*request };
     build_echo(&reply, out)
 }
 
@@ -342,13 +295,7 @@ mod tests {
     fn datagram(source: IpAddr, destination: IpAddr, length: usize) -> Vec<u8> {
         let mut packet = Vec::new();
         let at = |ip| SocketAddr::new(ip, 9);
-        build::udp(
-            at(source),
-            at(destination),
-            &vec![0x5a; length],
-            &mut packet,
-        )
-        .unwrap();
+        build::udp(at(source), at(destination), &vec![0x5a; length], &mut packet).unwrap();
         packet
     }
 
@@ -382,10 +329,9 @@ mod tests {
         ];
         for (name, builder, kind_v4, kind_v6, rest) in table {
             for length in [0, 100, 1500] {
-                for (from, to, ours, kind, most) in [
-                    (v4(1), v4(2), v4(254), kind_v4, 576),
-                    (v6(1), v6(2), v6(254), kind_v6, 1280),
-                ] {
+                for (from, to, ours, kind, most) in
+                    [(v4(1), v4(2), v4(254), kind_v4, 576), (v6(1), v6(2), v6(254), kind_v6, 1280)]
+                {
                     let original = datagram(from, to, length);
                     let mut out = vec![0xff; 9];
                     builder(&original, ours, &mut out).unwrap();
@@ -420,124 +366,48 @@ mod tests {
         net(&datagram(v6(1), v6(2), 8), v6(2), &mut error_v6).unwrap();
         let v6_multicast = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
         let table = [
-            (
-                "later fragment",
-                fragment(datagram(v4(1), v4(2), 8)),
-                Silence::LaterFragment,
-            ),
-            (
-                "unspecified source",
-                from(0, 0, 0, 0),
-                Silence::SourceNotUnicast,
-            ),
-            (
-                "loopback source",
-                from(127, 0, 0, 1),
-                Silence::SourceNotUnicast,
-            ),
-            (
-                "multicast source",
-                from(224, 0, 0, 1),
-                Silence::SourceNotUnicast,
-            ),
-            (
-                "broadcast source",
-                from(255, 255, 255, 255),
-                Silence::SourceNotUnicast,
-            ),
-            (
-                "reserved source",
-                from(240, 0, 0, 1),
-                Silence::SourceNotUnicast,
-            ),
+            ("later fragment", fragment(datagram(v4(1), v4(2), 8)), Silence::LaterFragment),
+            ("unspecified source", from(0, 0, 0, 0), Silence::SourceNotUnicast),
+            ("loopback source", from(127, 0, 0, 1), Silence::SourceNotUnicast),
+            ("multicast source", from(224, 0, 0, 1), Silence::SourceNotUnicast),
+            ("broadcast source", from(255, 255, 255, 255), Silence::SourceNotUnicast),
+            ("reserved source", from(240, 0, 0, 1), Silence::SourceNotUnicast),
             ("multicast", to(239, 1, 1, 1), Silence::ManyDestinations),
-            (
-                "broadcast",
-                to(255, 255, 255, 255),
-                Silence::ManyDestinations,
-            ),
+            ("broadcast", to(255, 255, 255, 255), Silence::ManyDestinations),
             ("ICMP error", error, Silence::IcmpError),
             ("ICMPv6 error", error_v6, Silence::IcmpError),
-            (
-                "unspecified v6",
-                datagram(IpAddr::V6(Ipv6Addr::UNSPECIFIED), v6(1), 8),
-                Silence::SourceNotUnicast,
-            ),
-            (
-                "multicast v6",
-                datagram(v6(1), v6_multicast, 8),
-                Silence::ManyDestinations,
-            ),
+            ("unspecified v6", datagram(IpAddr::V6(Ipv6Addr::UNSPECIFIED), v6(1), 8), Silence::SourceNotUnicast),
+            ("multicast v6", datagram(v6(1), v6_multicast, 8), Silence::ManyDestinations),
         ];
         for (name, original, silence) in table {
-            let ours = if original[0] >> 4 == 4 {
-                v4(254)
-            } else {
-                v6(254)
-            };
+            let ours = if original[0] >> 4 == 4 { v4(254) } else { v6(254) };
             let mut out = Vec::new();
             assert_eq!(net(&original, ours, &mut out), Err(silence), "{name}");
-            assert_eq!(
-                time_exceeded(&original, ours, &mut out),
-                Err(silence),
-                "{name}"
-            );
+            assert_eq!(time_exceeded(&original, ours, &mut out), Err(silence), "{name}");
         }
         let mut out = Vec::new();
-        assert_eq!(
-            big(&datagram(v6(1), v6_multicast, 8), v6(254), &mut out),
-            Ok(())
-        );
-        assert_eq!(
-            net(&datagram(v4(1), v4(2), 8), v6(254), &mut out),
-            Err(Silence::OtherVersion)
-        );
-        assert!(matches!(
-            net(&[0x45, 0], v4(254), &mut out),
-            Err(Silence::Malformed(_))
-        ));
+        assert_eq!(big(&datagram(v6(1), v6_multicast, 8), v6(254), &mut out), Ok(()));
+        assert_eq!(net(&datagram(v4(1), v4(2), 8), v6(254), &mut out), Err(Silence::OtherVersion));
+        assert!(matches!(net(&[0x45, 0], v4(254), &mut out), Err(Silence::Malformed(_))));
     }
 
     #[test]
     fn icmp_queries_are_answered_and_unknown_or_cut_types_are_not() {
-        for (kind, answered) in [
-            (8_u8, true),
-            (0, true),
-            (13, true),
-            (3, false),
-            (5, false),
-            (11, false),
-            (200, false),
-        ] {
+        for (kind, answered) in [(8_u8, true), (0, true), (13, true), (3, false), (5, false), (11, false), (200, false)]
+        {
             let mut packet = Vec::new();
             echo_request(v4(1), v4(2), 1, 1, b"", &mut packet).unwrap();
             packet[20] = kind;
-            assert_eq!(
-                net(&packet, v4(254), &mut Vec::new()).is_ok(),
-                answered,
-                "type {kind}"
-            );
+            assert_eq!(net(&packet, v4(254), &mut Vec::new()).is_ok(), answered, "type {kind}");
         }
-        for (kind, answered) in [
-            (128_u8, true),
-            (135, true),
-            (1, false),
-            (127, false),
-            (137, false),
-        ] {
+        for (kind, answered) in [(128_u8, true), (135, true), (1, false), (127, false), (137, false)] {
             let mut packet = Vec::new();
             echo_request(v6(1), v6(2), 1, 1, b"", &mut packet).unwrap();
             packet[40] = kind;
-            assert_eq!(
-                net(&packet, v6(254), &mut Vec::new()).is_ok(),
-                answered,
-                "type {kind}"
-            );
+            assert_eq!(net(&packet, v6(254), &mut Vec::new()).is_ok(), answered, "type {kind}");
         }
         let mut cut = Vec::new();
-        IpHeader::new(v4(1), v4(2), protocol::ICMP)
-            .append(0, &mut cut)
-            .unwrap();
+        IpHeader::new(v4(1), v4(2), protocol::ICMP).append(0, &mut cut).unwrap();
         assert_eq!(net(&cut, v4(254), &mut Vec::new()), Err(Silence::IcmpError));
     }
 
@@ -547,23 +417,12 @@ mod tests {
             let mut request = Vec::new();
             echo_request(here, there, 0xbeef, 0xfffe, b"abc", &mut request).unwrap();
             let echo = parse_echo(&request).unwrap();
-            assert_eq!(
-                (echo.source, echo.destination, echo.is_reply),
-                (here, there, false)
-            );
-            assert_eq!(
-                (echo.identifier, echo.sequence, echo.payload),
-                (0xbeef, 0xfffe, &b"abc"[..])
-            );
+            assert_eq!((echo.source, echo.destination, echo.is_reply), (here, there, false));
+            assert_eq!((echo.identifier, echo.sequence, echo.payload), (0xbeef, 0xfffe, &b"abc"[..]));
             let mut reply = Vec::new();
             echo_reply(&echo, &mut reply).unwrap();
             let answer = parse_echo(&reply).unwrap();
-            let expected = Echo {
-                source: there,
-                destination: here,
-                is_reply: true,
-                ..echo
-            };
+            let expected = Echo { source: there, destination: here, is_reply: true, ..echo };
             assert_eq!(answer, expected);
             let last = request.len() - 1;
             request[last] ^= 1;
@@ -578,15 +437,9 @@ mod tests {
             assert_eq!(verdict, Verdict::Valid);
             assert_eq!(parse_echo(&request), None, "an echo has the code zero");
         }
-        assert_eq!(
-            echo_request(v4(1), v6(1), 0, 0, b"", &mut Vec::new()),
-            Err(PacketError::AddressFamilies)
-        );
+        assert_eq!(echo_request(v4(1), v6(1), 0, 0, b"", &mut Vec::new()), Err(PacketError::AddressFamilies));
         let huge = vec![0; 65_600];
-        assert!(matches!(
-            echo_request(v4(1), v4(2), 0, 0, &huge, &mut Vec::new()),
-            Err(PacketError::TooLong(_))
-        ));
+        assert!(matches!(echo_request(v4(1), v4(2), 0, 0, &huge, &mut Vec::new()), Err(PacketError::TooLong(_))));
     }
 
     #[test]

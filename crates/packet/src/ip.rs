@@ -90,10 +90,7 @@ impl<'a> IpView<'a> {
         }
         let total = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
         if total < header_len {
-            return Err(PacketError::TotalLength {
-                total,
-                header: header_len,
-            });
+            return Err(PacketError::TotalLength { total, header: header_len });
         }
         let Some(bytes) = packet.get(..total) else {
             return Err(truncated("IPv4 packet", total, packet.len()));
@@ -111,10 +108,7 @@ impl<'a> IpView<'a> {
             transport_offset: header_len,
             dont_fragment: flags & 0x4000 != 0,
             identification: Some(u32::from(u16::from_be_bytes([fixed[4], fixed[5]]))),
-            fragment: Fragment {
-                offset: usize::from(flags & 0x1fff) * 8,
-                more: flags & 0x2000 != 0,
-            },
+            fragment: Fragment { offset: usize::from(flags & 0x1fff) * 8, more: flags & 0x2000 != 0 },
         })
     }
 
@@ -252,12 +246,7 @@ struct Chain {
 
 /// Follows the next-header chain from the fixed header (RFC 8200 §4).
 fn walk_extensions(bytes: &[u8], first: u8) -> Result<Chain, PacketError> {
-    let mut chain = Chain {
-        protocol: first,
-        offset: IPV6_HEADER,
-        identification: None,
-        fragment: Fragment::default(),
-    };
+    let mut chain = Chain { protocol: first, offset: IPV6_HEADER, identification: None, fragment: Fragment::default() };
     for _ in 0..=MAX_EXTENSION_HEADERS {
         let length = match chain.protocol {
             protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
@@ -275,10 +264,7 @@ fn walk_extensions(bytes: &[u8], first: u8) -> Result<Chain, PacketError> {
         if chain.protocol == protocol::FRAGMENT {
             let field = u16_at(bytes, chain.offset + 2).unwrap_or_default();
             chain.identification = u32_at(bytes, chain.offset + 4);
-            chain.fragment = Fragment {
-                offset: usize::from(field & 0xfff8),
-                more: field & 1 != 0,
-            };
+            chain.fragment = Fragment { offset: usize::from(field & 0xfff8), more: field & 1 != 0 };
         }
         chain.protocol = bytes.get(chain.offset).copied().unwrap_or_default();
         chain.offset += length;
@@ -291,11 +277,7 @@ fn walk_extensions(bytes: &[u8], first: u8) -> Result<Chain, PacketError> {
 }
 
 fn truncated(what: &'static str, needed: usize, available: usize) -> PacketError {
-    PacketError::Truncated {
-        what,
-        needed,
-        available,
-    }
+    PacketError::Truncated { what, needed, available }
 }
 
 #[cfg(test)]
@@ -306,9 +288,7 @@ mod tests {
     fn v6(first: u8, rest: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let address = IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1));
-        IpHeader::new(address, address, first)
-            .append(rest.len(), &mut bytes)
-            .unwrap();
+        IpHeader::new(address, address, first).append(rest.len(), &mut bytes).unwrap();
         bytes.extend_from_slice(rest);
         bytes
     }
@@ -336,15 +316,9 @@ mod tests {
         let view = IpView::parse(&bytes).unwrap();
         assert_eq!(view.version(), IpVersion::V4);
         assert_eq!(view.source(), IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
-        assert_eq!(
-            view.destination(),
-            IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2))
-        );
+        assert_eq!(view.destination(), IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2)));
         assert_eq!((view.tos(), view.ttl(), view.protocol()), (0xb9, 63, 17));
-        assert_eq!(
-            (view.header_len(), view.transport_offset(), view.total_len()),
-            (20, 20, 28)
-        );
+        assert_eq!((view.header_len(), view.transport_offset(), view.total_len()), (20, 20, 28));
         assert_eq!(view.identification(), Some(0xbeef));
         assert!(!view.dont_fragment() && !view.is_fragment());
         assert_eq!(view.payload(), [1, 2, 3, 4, 5, 6, 7, 8]);
@@ -377,25 +351,9 @@ mod tests {
         };
         assert_eq!(change(0, 0x55), Err(PacketError::Version(5)));
         assert_eq!(change(0, 0x44), Err(PacketError::HeaderLength(16)));
-        assert_eq!(
-            change(3, 19),
-            Err(PacketError::TotalLength {
-                total: 19,
-                header: 20
-            })
-        );
-        assert!(matches!(
-            change(3, 29),
-            Err(PacketError::Truncated {
-                needed: 29,
-                available: 28,
-                ..
-            })
-        ));
-        assert!(matches!(
-            IpView::parse(&[]),
-            Err(PacketError::Truncated { .. })
-        ));
+        assert_eq!(change(3, 19), Err(PacketError::TotalLength { total: 19, header: 20 }));
+        assert!(matches!(change(3, 29), Err(PacketError::Truncated { needed: 29, available: 28, .. })));
+        assert!(matches!(IpView::parse(&[]), Err(PacketError::Truncated { .. })));
     }
 
     #[test]
@@ -408,10 +366,7 @@ mod tests {
         rest.extend_from_slice(b"datagram");
         let bytes = v6(0, &rest);
         let view = IpView::parse(&bytes).unwrap();
-        assert_eq!(
-            (view.protocol(), view.header_len(), view.transport_offset()),
-            (17, 40, 80)
-        );
+        assert_eq!((view.protocol(), view.header_len(), view.transport_offset()), (17, 40, 80));
         assert_eq!(view.identification(), Some(0xdead_beef));
         assert!(!view.is_fragment(), "an atomic fragment is whole");
         assert!(view.dont_fragment());
@@ -431,10 +386,7 @@ mod tests {
         let bytes = v6(44, &[60, 0, 0x05, 0xa9, 0, 0, 0, 7, 6, 255, 1, 2]);
         let view = IpView::parse(&bytes).unwrap();
         assert_eq!((view.protocol(), view.transport_offset()), (60, 48));
-        assert_eq!(
-            (view.fragment_offset(), view.more_fragments()),
-            (0x05a8, true)
-        );
+        assert_eq!((view.fragment_offset(), view.more_fragments()), (0x05a8, true));
     }
 
     #[test]
@@ -446,25 +398,14 @@ mod tests {
             IpView::parse(&bytes).map(|view| view.transport_offset())
         };
         assert_eq!(chain(MAX_EXTENSION_HEADERS), Ok(40 + 64));
-        assert_eq!(
-            chain(MAX_EXTENSION_HEADERS + 1),
-            Err(PacketError::ExtensionHeaders)
-        );
+        assert_eq!(chain(MAX_EXTENSION_HEADERS + 1), Err(PacketError::ExtensionHeaders));
     }
 
     #[test]
     fn an_extension_header_that_leaves_the_packet_is_refused() {
-        for rest in [
-            &[][..],
-            &[17],
-            &[17, 0, 0, 0, 0, 0, 0],
-            &[17, 1, 0, 0, 0, 0, 0, 0],
-        ] {
+        for rest in [&[][..], &[17], &[17, 0, 0, 0, 0, 0, 0], &[17, 1, 0, 0, 0, 0, 0, 0]] {
             let result = IpView::parse(&v6(0, rest)).map(|view| view.protocol());
-            assert!(
-                matches!(result, Err(PacketError::Truncated { .. })),
-                "{rest:?}: {result:?}"
-            );
+            assert!(matches!(result, Err(PacketError::Truncated { .. })), "{rest:?}: {result:?}");
         }
     }
 }

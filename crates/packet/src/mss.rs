@@ -24,12 +24,7 @@ struct MssOption {
 /// Never raises it, never adds the option, leaves every other packet alone. A limit of zero means no limit. The TCP
 /// checksum is updated incrementally, so a wrong one stays wrong; with `checksum_partial` (the packet came with
 /// `NEEDS_CSUM`) the field holds only the pseudo header's sum and is left as it is.
-pub fn clamp_mss(
-    packet: &mut [u8],
-    max_mss_v4: u16,
-    max_mss_v6: u16,
-    checksum_partial: bool,
-) -> bool {
+pub fn clamp_mss(packet: &mut [u8], max_mss_v4: u16, max_mss_v6: u16, checksum_partial: bool) -> bool {
     let Some(option) = find(packet) else {
         return false;
     };
@@ -120,10 +115,7 @@ mod tests {
     }
 
     fn addresses() -> [IpAddr; 2] {
-        [
-            IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3)),
-            IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9)),
-        ]
+        [IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3)), IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9))]
     }
 
     #[test]
@@ -131,14 +123,8 @@ mod tests {
         let layouts: [(&[u8], &[u8]); 4] = [
             (&[2, 4, 0x05, 0xb4], &[2, 4, 0x05, 0x00]),
             (&[1, 2, 4, 0x05, 0xb4], &[1, 2, 4, 0x05, 0x00]),
-            (
-                &[3, 3, 7, 2, 4, 0xff, 0xff, 1],
-                &[3, 3, 7, 2, 4, 0x05, 0x00, 1],
-            ),
-            (
-                &[4, 2, 1, 1, 2, 4, 0x05, 0x01, 0],
-                &[4, 2, 1, 1, 2, 4, 0x05, 0x00, 0],
-            ),
+            (&[3, 3, 7, 2, 4, 0xff, 0xff, 1], &[3, 3, 7, 2, 4, 0x05, 0x00, 1]),
+            (&[4, 2, 1, 1, 2, 4, 0x05, 0x01, 0], &[4, 2, 1, 1, 2, 4, 0x05, 0x00, 0]),
         ];
         for address in addresses() {
             for flags in [SYN, SYN | ACK] {
@@ -146,10 +132,7 @@ mod tests {
                     let mut packet = segment(address, flags, before);
                     assert!(clamp_mss(&mut packet, 1280, 1280, false));
                     assert_eq!(packet, segment(address, flags, after), "{before:?}");
-                    assert_eq!(
-                        verify_transport(&IpView::parse(&packet).unwrap()),
-                        Verdict::Valid
-                    );
+                    assert_eq!(verify_transport(&IpView::parse(&packet).unwrap()), Verdict::Valid);
                 }
             }
         }
@@ -161,14 +144,7 @@ mod tests {
         for (address, expected) in [(v4, 1398_u16), (v6, 1378)] {
             let mut packet = segment(address, SYN, &[2, 4, 0x05, 0xb4]);
             assert!(clamp_mss(&mut packet, 1398, 1378, false));
-            assert_eq!(
-                packet,
-                segment(
-                    address,
-                    SYN,
-                    &[&[2, 4][..], &expected.to_be_bytes()].concat()
-                )
-            );
+            assert_eq!(packet, segment(address, SYN, &[&[2, 4][..], &expected.to_be_bytes()].concat()));
         }
     }
 
@@ -206,10 +182,7 @@ mod tests {
             let mut packet = segment(address, SYN, &[2, 4, 0x05, 0xb4]);
             packet[at] ^= 0x40;
             assert!(clamp_mss(&mut packet, 1000, 1000, false));
-            assert_eq!(
-                verify_transport(&IpView::parse(&packet).unwrap()),
-                Verdict::Invalid
-            );
+            assert_eq!(verify_transport(&IpView::parse(&packet).unwrap()), Verdict::Invalid);
         }
     }
 

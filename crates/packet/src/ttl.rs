@@ -39,20 +39,14 @@ mod tests {
 
     fn packet(address: IpAddr, ttl: u8) -> Vec<u8> {
         let mut packet = Vec::new();
-        let header = IpHeader {
-            ttl,
-            ..IpHeader::new(address, address, protocol::UDP)
-        };
+        let header = IpHeader { ttl, ..IpHeader::new(address, address, protocol::UDP) };
         header.append(0, &mut packet).unwrap();
         packet
     }
 
     #[test]
     fn every_ttl_goes_down_by_one_and_the_last_is_refused() {
-        for address in [
-            IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ] {
+        for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
             for ttl in 0..=u8::MAX {
                 let mut bytes = packet(address, ttl);
                 let result = decrement_ttl(&mut bytes);

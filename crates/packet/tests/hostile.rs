@@ -4,8 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use packet::build::{self, IpHeader, TcpHeader};
 use packet::offload::{
-    Coalescer, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, Merging, NEEDS_CSUM, Segments,
-    VnetHeader,
+    Coalescer, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, Merging, NEEDS_CSUM, Segments, VnetHeader,
 };
 use packet::{IpView, checksum, clamp_mss, decrement_ttl, ecn, flow_key, fragment_v4, icmp};
 use proptest::prelude::*;
@@ -39,20 +38,13 @@ fn samples() -> Vec<Vec<u8>> {
     }
     // IPv4 with options, and IPv6 with hop-by-hop, routing and fragment headers.
     let mut options = Vec::new();
-    IpHeader {
-        dont_fragment: false,
-        ..IpHeader::new(v4, v4, 17)
-    }
-    .append(8 + 30, &mut options)
-    .expect("fits");
+    IpHeader { dont_fragment: false, ..IpHeader::new(v4, v4, 17) }.append(8 + 30, &mut options).expect("fits");
     options[0] = 0x47;
     options.extend_from_slice(&[0x94, 4, 0, 0, 7, 3, 4, 0]);
     options.extend_from_slice(&[3; 30]);
     all.push(options);
     let mut chain = Vec::new();
-    IpHeader::new(v6, v6, 0)
-        .append(32, &mut chain)
-        .expect("fits");
+    IpHeader::new(v6, v6, 0).append(32, &mut chain).expect("fits");
     chain.extend_from_slice(&[43, 0, 1, 4, 0, 0, 0, 0]);
     chain.extend_from_slice(&[44, 0, 4, 0, 0, 0, 0, 0]);
     chain.extend_from_slice(&[6, 0, 0, 1, 0, 0, 0, 5]);
@@ -65,10 +57,7 @@ fn samples() -> Vec<Vec<u8>> {
 fn exercise(bytes: &[u8]) {
     if let Ok(view) = IpView::parse(bytes) {
         assert!(view.transport_offset() <= view.total_len() && view.total_len() <= bytes.len());
-        assert_eq!(
-            view.transport_offset() + view.payload().len(),
-            view.total_len()
-        );
+        assert_eq!(view.transport_offset() + view.payload().len(), view.total_len());
         let _ = checksum::verify_transport(&view);
     }
     let _ = flow_key(bytes);
@@ -92,10 +81,7 @@ fn exercise(bytes: &[u8]) {
         });
     }
     let mut out = Vec::new();
-    for ours in [
-        IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)),
-        IpAddr::V6(Ipv6Addr::LOCALHOST),
-    ] {
+    for ours in [IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
         let _ = icmp::too_big(bytes, 1280, ours, &mut out);
         let _ = icmp::time_exceeded(bytes, ours, &mut out);
         let _ = icmp::unreachable(bytes, icmp::Unreachable::Host, ours, &mut out);
@@ -110,14 +96,8 @@ fn exercise(bytes: &[u8]) {
     for gso_type in [GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4] {
         for (csum_start, csum_offset) in [(20, 16), (20, 6), (40, 16), (40, 6), (0xffff, 0xffff)] {
             for gso_size in [1, 7, 0xffff] {
-                let header = VnetHeader {
-                    flags: NEEDS_CSUM,
-                    gso_type,
-                    hdr_len: 0xffff,
-                    gso_size,
-                    csum_start,
-                    csum_offset,
-                };
+                let header =
+                    VnetHeader { flags: NEEDS_CSUM, gso_type, hdr_len: 0xffff, gso_size, csum_start, csum_offset };
                 write_all(&header, bytes);
             }
         }
@@ -132,9 +112,7 @@ fn write_all(header: &VnetHeader, bytes: &[u8]) {
     let mut short = [0; 30];
     for index in 0..=segments.count() {
         let length = segments.write(index, &mut buffer);
-        assert!(
-            length == segments.segment_len(index) || segments.segment_len(index) > buffer.len()
-        );
+        assert!(length == segments.segment_len(index) || segments.segment_len(index) > buffer.len());
         assert!(segments.write(index, &mut short) <= short.len());
     }
 }

@@ -171,10 +171,7 @@ impl<N: Node> Lab<N> {
     pub fn next_event(&mut self) -> Option<Instant> {
         self.settle();
         let timeout = self.timeouts.iter().flatten().min().copied();
-        [self.network.next_delivery(), timeout]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.network.next_delivery(), timeout].into_iter().flatten().min()
     }
 
     /// Handles the next event, if it is due by `deadline`.
@@ -193,15 +190,11 @@ impl<N: Node> Lab<N> {
                 self.network.note_unreachable(now, &delivery);
                 return Some(Event::Unreachable);
             };
-            self.node_mut(id)
-                .handle_datagram(delivery.from, delivery.to, &delivery.payload, now);
+            self.node_mut(id).handle_datagram(delivery.from, delivery.to, &delivery.payload, now);
             self.settle();
             return Some(Event::Delivered(id));
         }
-        let index = self
-            .timeouts
-            .iter()
-            .position(|timeout| timeout.is_some_and(|due| due <= now));
+        let index = self.timeouts.iter().position(|timeout| timeout.is_some_and(|due| due <= now));
         let Some(index) = index else {
             return Some(Event::Unreachable);
         };
@@ -289,9 +282,7 @@ impl<N: Node> Lab<N> {
 
     fn livelock(&self, event: Event) -> Option<Stop> {
         match event {
-            Event::TimedOut(id) if self.at_this_instant > MAX_TIMEOUTS_AT_ONE_INSTANT => {
-                Some(Stop::Livelock(id))
-            }
+            Event::TimedOut(id) if self.at_this_instant > MAX_TIMEOUTS_AT_ONE_INSTANT => Some(Stop::Livelock(id)),
             Event::TimedOut(_) | Event::Delivered(_) | Event::Unreachable => None,
         }
     }

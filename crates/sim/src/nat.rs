@@ -133,9 +133,7 @@ impl Nat {
     /// The public endpoint which stands for `inside` at present, if a mapping exists.
     #[must_use]
     pub fn mapped(&self, inside: SocketAddr) -> Option<SocketAddr> {
-        self.by_inside
-            .get(&inside)
-            .map(|port| SocketAddr::new(self.public, *port))
+        self.by_inside.get(&inside).map(|port| SocketAddr::new(self.public, *port))
     }
 
     /// Forgets every mapping; the next outbound datagram of each flow gets a port never used before, as after a reboot.
@@ -152,12 +150,7 @@ impl Nat {
     }
 
     /// Translates the source of a datagram from `inside` to `remote`: the public source, or `None` if the table is full.
-    pub fn outbound(
-        &mut self,
-        inside: SocketAddr,
-        remote: SocketAddr,
-        now: Instant,
-    ) -> Option<SocketAddr> {
+    pub fn outbound(&mut self, inside: SocketAddr, remote: SocketAddr, now: Instant) -> Option<SocketAddr> {
         self.expire(inside, now);
         if let Some((port, _)) = self.forwards.iter().find(|(_, target)| **target == inside) {
             self.counters.outbound += 1;
@@ -191,10 +184,7 @@ impl Nat {
             .get(&port)
             .filter(|mapping| match self.filtering {
                 Filtering::EndpointIndependent => true,
-                Filtering::AddressDependent => mapping
-                    .permitted
-                    .iter()
-                    .any(|known| known.ip() == remote.ip()),
+                Filtering::AddressDependent => mapping.permitted.iter().any(|known| known.ip() == remote.ip()),
                 Filtering::AddressAndPortDependent => mapping.permitted.contains(&remote),
             })
             .map(|mapping| mapping.inside);
@@ -210,10 +200,7 @@ impl Nat {
         let Some(port) = self.by_inside.get(&inside).copied() else {
             return;
         };
-        let idle = self
-            .by_port
-            .get(&port)
-            .map(|mapping| now.saturating_duration_since(mapping.last_outbound));
+        let idle = self.by_port.get(&port).map(|mapping| now.saturating_duration_since(mapping.last_outbound));
         if idle.is_some_and(|idle| idle >= self.timeout) {
             self.by_port.remove(&port);
             self.by_inside.remove(&inside);
@@ -223,31 +210,19 @@ impl Nat {
 
     fn allocate(&mut self, inside: SocketAddr, now: Instant) -> Option<u16> {
         if self.by_port.len() >= MAX_MAPPINGS {
-            self.by_port.retain(|_, mapping| {
-                now.saturating_duration_since(mapping.last_outbound) < self.timeout
-            });
-            self.by_inside
-                .retain(|_, port| self.by_port.contains_key(port));
+            self.by_port.retain(|_, mapping| now.saturating_duration_since(mapping.last_outbound) < self.timeout);
+            self.by_inside.retain(|_, port| self.by_port.contains_key(port));
         }
         if self.by_port.len() >= MAX_MAPPINGS {
             self.counters.table_full += 1;
             return None;
         }
-        while self.by_port.contains_key(&self.next_port)
-            || self.forwards.contains_key(&self.next_port)
-        {
+        while self.by_port.contains_key(&self.next_port) || self.forwards.contains_key(&self.next_port) {
             self.next_port = following(self.next_port);
         }
         let port = self.next_port;
         self.next_port = following(port);
-        self.by_port.insert(
-            port,
-            Mapping {
-                inside,
-                last_outbound: now,
-                permitted: BTreeSet::new(),
-            },
-        );
+        self.by_port.insert(port, Mapping { inside, last_outbound: now, permitted: BTreeSet::new() });
         self.by_inside.insert(inside, port);
         Some(port)
     }

@@ -165,28 +165,12 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
             let InFlight { due, datagram, .. } = self.queue.pop()?;
             let Some(to) = self.arrive(&datagram, due) else {
                 self.counters.filtered += 1;
-                self.trace.record(
-                    due,
-                    datagram.from,
-                    datagram.to,
-                    datagram.payload.as_ref(),
-                    Fate::Filtered,
-                );
+                self.trace.record(due, datagram.from, datagram.to, datagram.payload.as_ref(), Fate::Filtered);
                 continue;
             };
             self.counters.delivered += 1;
-            self.trace.record(
-                due,
-                datagram.from,
-                to,
-                datagram.payload.as_ref(),
-                Fate::Delivered,
-            );
-            return Some(Delivery {
-                from: datagram.from,
-                to,
-                payload: datagram.payload,
-            });
+            self.trace.record(due, datagram.from, to, datagram.payload.as_ref(), Fate::Delivered);
+            return Some(Delivery { from: datagram.from, to, payload: datagram.payload });
         }
         None
     }
@@ -222,30 +206,19 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
     }
 
     pub(crate) fn note_unreachable(&mut self, now: Instant, delivery: &Delivery<M>) {
-        self.trace.record(
-            now,
-            delivery.from,
-            delivery.to,
-            delivery.payload.as_ref(),
-            Fate::Unreachable,
-        );
+        self.trace.record(now, delivery.from, delivery.to, delivery.payload.as_ref(), Fate::Unreachable);
     }
 
     fn is_cut(&self, from: SocketAddr, to: SocketAddr) -> bool {
         if self.cuts.is_empty() && self.isolated.is_empty() {
             return false;
         }
-        self.cuts.contains(&(from, to))
-            || self.isolated.contains(&from)
-            || self.isolated.contains(&to)
+        self.cuts.contains(&(from, to)) || self.isolated.contains(&from) || self.isolated.contains(&to)
     }
 
     /// The first rule that matches, with one match fewer left in it.
     fn scripted(&mut self, datagram: &Datagram<M>) -> Option<(RuleId, Action)> {
-        let index = self
-            .rules
-            .iter_mut()
-            .position(|rule| rule.left > 0 && (rule.predicate)(datagram))?;
+        let index = self.rules.iter_mut().position(|rule| rule.left > 0 && (rule.predicate)(datagram))?;
         let rule = self.rules.get_mut(index)?;
         rule.left -= 1;
         let matched = (rule.id, rule.action);
@@ -256,13 +229,7 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
     }
 
     fn put_aside(&mut self, now: Instant, rule: RuleId, datagram: Datagram<M>) {
-        self.trace.record(
-            now,
-            datagram.from,
-            datagram.to,
-            datagram.payload.as_ref(),
-            Fate::Held,
-        );
+        self.trace.record(now, datagram.from, datagram.to, datagram.payload.as_ref(), Fate::Held);
         self.held.push_back((rule, datagram));
         if self.held.len() > MAX_HELD
             && let Some((_, oldest)) = self.held.pop_front()
@@ -279,19 +246,9 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
             Fate::Dropped => self.counters.dropped += 1,
             Fate::Filtered => self.counters.filtered += 1,
             Fate::Overflow => self.counters.overflow += 1,
-            Fate::Delivered
-            | Fate::Duplicated
-            | Fate::Held
-            | Fate::Released
-            | Fate::Unreachable => {}
+            Fate::Delivered | Fate::Duplicated | Fate::Held | Fate::Released | Fate::Unreachable => {}
         }
-        self.trace.record(
-            now,
-            datagram.from,
-            datagram.to,
-            datagram.payload.as_ref(),
-            fate,
-        );
+        self.trace.record(now, datagram.from, datagram.to, datagram.payload.as_ref(), fate);
     }
 
     /// Puts a datagram on the link. `extra` is a scripted delay; `None` means that chance has no say (a released one).
@@ -302,11 +259,7 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
         } else {
             self.links.get(&key).copied().unwrap_or(self.default_link)
         };
-        if let Some(nat) = self
-            .nats
-            .iter_mut()
-            .find(|nat| nat.covers(key.0.ip()) && !nat.covers(key.1.ip()))
-        {
+        if let Some(nat) = self.nats.iter_mut().find(|nat| nat.covers(key.0.ip()) && !nat.covers(key.1.ip())) {
             match nat.outbound(key.0, key.1, now) {
                 Some(public) => datagram.from = public,
                 None => return self.lose(now, &datagram, Fate::Overflow),
@@ -329,13 +282,7 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
         }
         if self.random.chance(link.duplication) {
             self.counters.duplicated += 1;
-            self.trace.record(
-                now,
-                datagram.from,
-                datagram.to,
-                datagram.payload.as_ref(),
-                Fate::Duplicated,
-            );
+            self.trace.record(now, datagram.from, datagram.to, datagram.payload.as_ref(), Fate::Duplicated);
             let due = self.arrival(key, &link, sent_out) + extra;
             self.enqueue(now, due, datagram.clone());
         }
@@ -356,10 +303,7 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
         };
         let bits = (len as u64).saturating_mul(8);
         let serialization = Duration::from_nanos(bits.saturating_mul(1_000_000_000) / rate);
-        let direction = self.directions.entry(key).or_insert(Direction {
-            last_due: now,
-            free_at: now,
-        });
+        let direction = self.directions.entry(key).or_insert(Direction { last_due: now, free_at: now });
         let free_at = direction.free_at.max(now);
         if free_at.saturating_duration_since(now) > Link::RATE_QUEUE {
             return None;
@@ -369,12 +313,7 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
     }
 
     /// When a datagram that leaves at `sent_out` arrives: in order, unless chance takes it out of the order.
-    fn arrival(
-        &mut self,
-        key: (SocketAddr, SocketAddr),
-        link: &Link,
-        sent_out: Instant,
-    ) -> Instant {
+    fn arrival(&mut self, key: (SocketAddr, SocketAddr), link: &Link, sent_out: Instant) -> Instant {
         let due = sent_out + self.random.between(link.delay_min, link.delay_max);
         if self.random.chance(link.reorder) {
             self.counters.reordered += 1;
@@ -384,10 +323,7 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
     }
 
     fn in_order(&mut self, key: (SocketAddr, SocketAddr), due: Instant) -> Instant {
-        let direction = self.directions.entry(key).or_insert(Direction {
-            last_due: due,
-            free_at: due,
-        });
+        let direction = self.directions.entry(key).or_insert(Direction { last_due: due, free_at: due });
         direction.last_due = direction.last_due.max(due);
         direction.last_due
     }
@@ -397,11 +333,7 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
             return self.lose(now, &datagram, Fate::Overflow);
         }
         self.sequence += 1;
-        self.queue.push(InFlight {
-            due,
-            sequence: self.sequence,
-            datagram,
-        });
+        self.queue.push(InFlight { due, sequence: self.sequence, datagram });
     }
 
     /// The receiver's own address, or `None` if a NAT filters the datagram or the private address cannot be reached
@@ -410,11 +342,7 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
         if self.nats.is_empty() {
             return Some(datagram.to);
         }
-        if let Some(nat) = self
-            .nats
-            .iter_mut()
-            .find(|nat| nat.public() == datagram.to.ip())
-        {
+        if let Some(nat) = self.nats.iter_mut().find(|nat| nat.public() == datagram.to.ip()) {
             return nat.inbound(datagram.from, datagram.to.port(), now);
         }
         let behind = self.nats.iter().find(|nat| nat.covers(datagram.to.ip()));

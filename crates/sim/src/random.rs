@@ -14,9 +14,7 @@ impl Random {
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         let mut mixer = seed;
-        Self {
-            state: std::array::from_fn(|_| splitmix(&mut mixer)),
-        }
+        Self { state: std::array::from_fn(|_| splitmix(&mut mixer)) }
     }
 
     /// A second stream which depends on this one's state and from then on is independent of it.
@@ -88,20 +86,14 @@ mod tests {
         };
         assert_eq!(stream(7), stream(7));
         assert_ne!(stream(7), stream(8));
-        assert!(
-            stream(0).iter().any(|word| *word != 0),
-            "the zero seed works too"
-        );
+        assert!(stream(0).iter().any(|word| *word != 0), "the zero seed works too");
     }
 
     #[test]
     fn chances_come_out_near_their_nominal_value() {
         let mut random = Random::seeded(1);
         let hits = (0..100_000).filter(|_| random.chance(0.2)).count();
-        assert!(
-            (19_400..20_600).contains(&hits),
-            "{hits} of 100,000 at 20 %"
-        );
+        assert!((19_400..20_600).contains(&hits), "{hits} of 100,000 at 20 %");
         assert!(!random.chance(0.0));
         assert!(random.chance(1.0));
     }

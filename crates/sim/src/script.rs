@@ -40,10 +40,6 @@ pub(crate) struct Rule<M> {
 
 impl<M> fmt::Debug for Rule<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rule")
-            .field("id", &self.id)
-            .field("action", &self.action)
-            .field("left", &self.left)
-            .finish()
+        f.debug_struct("Rule").field("id", &self.id).field("action", &self.action).field("left", &self.left).finish()
     }
 }

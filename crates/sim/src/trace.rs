@@ -95,13 +95,7 @@ impl Trace {
     /// An empty trace which keeps the last `capacity` entries; times are shown relative to `start`.
     #[must_use]
     pub fn new(start: Instant, capacity: usize) -> Self {
-        Self {
-            start,
-            entries: VecDeque::with_capacity(capacity),
-            capacity,
-            recorded: 0,
-            digest: 0xcbf2_9ce4_8422_2325,
-        }
+        Self { start, entries: VecDeque::with_capacity(capacity), capacity, recorded: 0, digest: 0xcbf2_9ce4_8422_2325 }
     }
 
     /// The entries kept, oldest first.
@@ -121,14 +115,7 @@ impl Trace {
         self.digest
     }
 
-    pub(crate) fn record(
-        &mut self,
-        at: Instant,
-        from: SocketAddr,
-        to: SocketAddr,
-        payload: &[u8],
-        fate: Fate,
-    ) {
+    pub(crate) fn record(&mut self, at: Instant, from: SocketAddr, to: SocketAddr, payload: &[u8], fate: Fate) {
         let mut prefix = [0; PREFIX];
         let kept = payload.len().min(PREFIX);
         prefix[..kept].copy_from_slice(&payload[..kept]);
@@ -141,33 +128,13 @@ impl Trace {
             self.entries.pop_front();
         }
         let prefix_len = u8::try_from(kept).unwrap_or(u8::MAX);
-        self.entries.push_back(Entry {
-            at,
-            from,
-            to,
-            len: payload.len(),
-            fate,
-            prefix,
-            prefix_len,
-        });
+        self.entries.push_back(Entry { at, from, to, len: payload.len(), fate, prefix, prefix_len });
     }
 
-    fn mix(
-        &mut self,
-        at: Instant,
-        from: SocketAddr,
-        to: SocketAddr,
-        len: usize,
-        fate: Fate,
-        prefix: &[u8; PREFIX],
-    ) {
+    fn mix(&mut self, at: Instant, from: SocketAddr, to: SocketAddr, len: usize, fate: Fate, prefix: &[u8; PREFIX]) {
         let nanos = at.saturating_duration_since(self.start).as_nanos() as u64;
         let mut hash = self.digest;
-        let mut add = |word: u64| {
-            hash = (hash ^ word)
-                .wrapping_mul(0x0000_0100_0000_01b3)
-                .rotate_left(23)
-        };
+        let mut add = |word: u64| hash = (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
         add(nanos);
         add(u64::from(from.port()) << 32 | u64::from(to.port()) << 16 | fate as u64);
         add(low_bits(from) << 32 ^ low_bits(to));
@@ -189,22 +156,11 @@ impl Trace {
             columns.entry(entry.to.ip()).or_insert(next);
         }
         let omitted = self.recorded.saturating_sub(self.entries.len() as u64);
-        let mut out = format!(
-            "{} datagram events, {omitted} earlier ones not kept\n",
-            self.recorded
-        );
+        let mut out = format!("{} datagram events, {omitted} earlier ones not kept\n", self.recorded);
         for entry in &self.entries {
             let seconds = entry.at.saturating_duration_since(self.start).as_secs_f64();
-            let arrow = if columns.get(&entry.from.ip()) <= columns.get(&entry.to.ip()) {
-                "-->"
-            } else {
-                "<--"
-            };
-            let (left, right) = if arrow == "-->" {
-                (entry.from, entry.to)
-            } else {
-                (entry.to, entry.from)
-            };
+            let arrow = if columns.get(&entry.from.ip()) <= columns.get(&entry.to.ip()) { "-->" } else { "<--" };
+            let (left, right) = if arrow == "-->" { (entry.from, entry.to) } else { (entry.to, entry.from) };
             let name = describe(entry.prefix());
             // Writing to a String cannot fail.
             let _ = writeln!(

@@ -22,15 +22,7 @@ struct Counter {
 
 impl Counter {
     fn new(own: SocketAddr, peer: SocketAddr) -> Self {
-        Self {
-            own,
-            peer,
-            goal: 0,
-            confirmed: 0,
-            retransmit_at: None,
-            outbox: VecDeque::new(),
-            stuck: false,
-        }
+        Self { own, peer, goal: 0, confirmed: 0, retransmit_at: None, outbox: VecDeque::new(), stuck: false }
     }
 
     fn count_to(&mut self, goal: u32, now: Instant) {
@@ -49,11 +41,7 @@ impl Counter {
     fn transmit(&mut self, kind: u8, number: u32) {
         let mut payload = vec![kind];
         payload.extend(number.to_be_bytes());
-        self.outbox.push_back(Transmit {
-            from: self.own,
-            to: self.peer,
-            payload,
-        });
+        self.outbox.push_back(Transmit { from: self.own, to: self.peer, payload });
     }
 }
 
@@ -85,10 +73,7 @@ impl Node for Counter {
 }
 
 fn pair(seed: u64, link: Link) -> (Lab<Counter>, sim::NodeId) {
-    let (a, b) = (
-        "192.0.2.1:500".parse().unwrap(),
-        "192.0.2.2:500".parse().unwrap(),
-    );
+    let (a, b) = ("192.0.2.1:500".parse().unwrap(), "192.0.2.2:500".parse().unwrap());
     let mut lab = Lab::new(seed, link, Instant::now());
     let first = lab.add(Counter::new(a, b), &[a]);
     lab.add(Counter::new(b, a), &[b]);
@@ -100,12 +85,7 @@ fn a_retransmitting_protocol_reaches_its_goal_over_a_hostile_link_whatever_the_s
     for seed in 0..200 {
         let (mut lab, first) = pair(seed, Link::HOSTILE);
         lab.act(first, |node, now| node.count_to(50, now));
-        assert_eq!(
-            lab.run_until_quiet(Duration::from_secs(600)),
-            Stop::Quiet,
-            "seed {seed}\n{}",
-            lab.dump()
-        );
+        assert_eq!(lab.run_until_quiet(Duration::from_secs(600)), Stop::Quiet, "seed {seed}\n{}", lab.dump());
         assert_eq!(lab.node(first).confirmed, 50, "seed {seed}");
     }
 }
@@ -116,11 +96,7 @@ fn a_run_is_a_function_of_its_seed() {
         let (mut lab, first) = pair(seed, Link::HOSTILE);
         lab.act(first, |node, now| node.count_to(100, now));
         lab.run_for(Duration::from_secs(100));
-        (
-            lab.network.trace().digest(),
-            lab.events(),
-            lab.network.counters(),
-        )
+        (lab.network.trace().digest(), lab.events(), lab.network.counters())
     };
     assert_eq!(digest(1), digest(1));
     assert_ne!(digest(1).0, digest(2).0);
@@ -147,11 +123,7 @@ fn the_checker_sees_every_event_and_ends_the_run_with_its_finding() {
     let stop = lab.run_until_with(lab.now() + Duration::from_secs(60), |lab, event| {
         assert!(matches!(event, Event::Delivered(_)));
         seen += 1;
-        if lab.node(first).confirmed == 3 {
-            Err("three".into())
-        } else {
-            Ok(())
-        }
+        if lab.node(first).confirmed == 3 { Err("three".into()) } else { Ok(()) }
     });
     assert_eq!(stop, Stop::Violation("three".into()));
     assert_eq!(seen, 6);

@@ -9,10 +9,7 @@ use sim::{Counters, Fate, Link, Network};
 const MS: Duration = Duration::from_millis(1);
 
 fn ends() -> (SocketAddr, SocketAddr) {
-    (
-        "192.0.2.1:500".parse().unwrap(),
-        "192.0.2.2:500".parse().unwrap(),
-    )
+    ("192.0.2.1:500".parse().unwrap(), "192.0.2.2:500".parse().unwrap())
 }
 
 /// Sends `count` numbered datagrams one millisecond apart, then returns (number, arrival) in order of arrival.
@@ -40,18 +37,9 @@ fn run(seed: u64, link: Link, count: u64) -> (Vec<(u64, Duration)>, Network) {
 #[test]
 fn a_perfect_link_delivers_everything_once_in_order_after_its_delay() {
     let (arrivals, network) = run(1, Link::PERFECT, 1000);
-    let expected: Vec<_> = (0..1000)
-        .map(|n| (n, MS * u32::try_from(n).unwrap() + 10 * MS))
-        .collect();
+    let expected: Vec<_> = (0..1000).map(|n| (n, MS * u32::try_from(n).unwrap() + 10 * MS)).collect();
     assert_eq!(arrivals, expected);
-    assert_eq!(
-        network.counters(),
-        Counters {
-            sent: 1000,
-            delivered: 1000,
-            ..Counters::default()
-        }
-    );
+    assert_eq!(network.counters(), Counters { sent: 1000, delivered: 1000, ..Counters::default() });
 }
 
 #[test]
@@ -59,20 +47,10 @@ fn a_hostile_link_loses_duplicates_and_reorders_near_its_nominal_rates() {
     let (arrivals, network) = run(2, Link::HOSTILE, 50_000);
     let counters = network.counters();
     assert!((9_600..10_400).contains(&counters.lost), "{counters:?}");
-    assert!(
-        (7_600..8_400).contains(&counters.duplicated),
-        "20 % of the 80 % that are not lost: {counters:?}"
-    );
-    let overtaken = arrivals
-        .windows(2)
-        .filter(|pair| pair[0].0 > pair[1].0)
-        .count();
+    assert!((7_600..8_400).contains(&counters.duplicated), "20 % of the 80 % that are not lost: {counters:?}");
+    let overtaken = arrivals.windows(2).filter(|pair| pair[0].0 > pair[1].0).count();
     assert!(overtaken > 3000, "{overtaken} inversions");
-    assert_eq!(
-        counters.delivered,
-        counters.sent + counters.duplicated - counters.lost,
-        "nothing else vanishes"
-    );
+    assert_eq!(counters.delivered, counters.sent + counters.duplicated - counters.lost, "nothing else vanishes");
     assert_eq!(counters.delivered, arrivals.len() as u64);
 }
 
@@ -82,20 +60,13 @@ fn no_datagram_is_later_than_the_delay_and_the_reordering_allow() {
     let bound = Link::HOSTILE.delay_max + Link::HOSTILE.reorder_delay;
     for (number, arrival) in arrivals {
         let took = arrival - MS * u32::try_from(number).unwrap();
-        assert!(
-            took >= Link::HOSTILE.delay_min && took <= bound,
-            "datagram {number} took {took:?}"
-        );
+        assert!(took >= Link::HOSTILE.delay_min && took <= bound, "datagram {number} took {took:?}");
     }
 }
 
 #[test]
 fn jitter_alone_never_reorders() {
-    let link = Link {
-        delay_min: MS,
-        delay_max: 100 * MS,
-        ..Link::PERFECT
-    };
+    let link = Link { delay_min: MS, delay_max: 100 * MS, ..Link::PERFECT };
     let (arrivals, _) = run(4, link, 5000);
     assert!(arrivals.is_sorted_by_key(|(number, _)| *number));
     assert_eq!(arrivals.len(), 5000);
@@ -120,18 +91,10 @@ fn a_datagram_longer_than_the_link_carries_is_dropped_and_counted() {
     let mut network = Network::new(1, Link::PERFECT.with_mtu(1200), start);
     network.send(start, a, b, vec![0; 1200]);
     network.send(start, a, b, vec![0; 1201]);
-    assert_eq!(
-        network.pop_due(start + 10 * MS).unwrap().payload.len(),
-        1200
-    );
+    assert_eq!(network.pop_due(start + 10 * MS).unwrap().payload.len(), 1200);
     assert_eq!(network.pop_due(start + 10 * MS), None);
     assert_eq!(network.counters().too_big, 1);
-    assert!(
-        network
-            .trace()
-            .entries()
-            .any(|entry| entry.fate == Fate::TooBig && entry.len == 1201)
-    );
+    assert!(network.trace().entries().any(|entry| entry.fate == Fate::TooBig && entry.len == 1201));
 }
 
 #[test]
@@ -149,15 +112,8 @@ fn a_rate_spaces_datagrams_out_and_drops_what_would_wait_too_long() {
         arrivals.push(due - start);
     }
     assert_eq!(arrivals[0], 18 * MS);
-    assert!(
-        arrivals.windows(2).all(|pair| pair[1] - pair[0] == 8 * MS),
-        "{arrivals:?}"
-    );
-    assert_eq!(
-        arrivals.len(),
-        26,
-        "what fits into 200 ms of waiting, and the one on the line"
-    );
+    assert!(arrivals.windows(2).all(|pair| pair[1] - pair[0] == 8 * MS), "{arrivals:?}");
+    assert_eq!(arrivals.len(), 26, "what fits into 200 ms of waiting, and the one on the line");
     assert_eq!(network.counters().overflow, 74);
 }
 

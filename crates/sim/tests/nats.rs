@@ -45,16 +45,8 @@ fn unsolicited_inbound_is_filtered_as_the_nat_is_told_to() {
         let mut nat = nat().with_filtering(filtering);
         let port = nat.outbound(inside, peer, now).unwrap().port();
         assert_eq!(nat.inbound(peer, port, now), Some(inside), "{filtering:?}");
-        assert_eq!(
-            nat.inbound(other_port, port, now).is_some(),
-            from_other_port,
-            "{filtering:?}"
-        );
-        assert_eq!(
-            nat.inbound(stranger, port, now).is_some(),
-            from_stranger,
-            "{filtering:?}"
-        );
+        assert_eq!(nat.inbound(other_port, port, now).is_some(), from_other_port, "{filtering:?}");
+        assert_eq!(nat.inbound(stranger, port, now).is_some(), from_stranger, "{filtering:?}");
         assert_eq!(nat.inbound(peer, 9, now), None, "a port nobody has");
     }
 }
@@ -66,20 +58,9 @@ fn a_mapping_lives_as_long_as_outbound_traffic_refreshes_it_and_inbound_does_not
     let seconds = Duration::from_secs;
     let mut nat = nat().with_timeout(seconds(30));
     let first = nat.outbound(inside, peer, start).unwrap();
-    assert_eq!(
-        nat.outbound(inside, peer, start + seconds(29)).unwrap(),
-        first,
-        "refreshed"
-    );
-    assert!(
-        nat.inbound(peer, first.port(), start + seconds(58))
-            .is_some()
-    );
-    assert!(
-        nat.inbound(peer, first.port(), start + seconds(59))
-            .is_none(),
-        "30 s after the last outbound"
-    );
+    assert_eq!(nat.outbound(inside, peer, start + seconds(29)).unwrap(), first, "refreshed");
+    assert!(nat.inbound(peer, first.port(), start + seconds(58)).is_some());
+    assert!(nat.inbound(peer, first.port(), start + seconds(59)).is_none(), "30 s after the last outbound");
     let second = nat.outbound(inside, peer, start + seconds(60)).unwrap();
     assert_ne!(first.port(), second.port(), "a new mapping has a new port");
     assert_eq!(nat.counters().expired, 1);
@@ -101,15 +82,9 @@ fn after_a_rebinding_the_old_port_is_dead_and_the_next_packet_shows_a_new_one() 
     let new = network.pop_due(now + DELAY).unwrap().from;
     assert_eq!(new.ip(), old.ip());
     assert_ne!(new.port(), old.port());
-    network
-        .nat_mut(index)
-        .unwrap()
-        .rebind_to("203.0.113.77".parse().unwrap());
+    network.nat_mut(index).unwrap().rebind_to("203.0.113.77".parse().unwrap());
     network.send(now, inside, peer, b"elsewhere".to_vec());
-    assert_eq!(
-        network.pop_due(now + DELAY).unwrap().from.ip(),
-        addr("203.0.113.77:0").ip()
-    );
+    assert_eq!(network.pop_due(now + DELAY).unwrap().from.ip(), addr("203.0.113.77:0").ip());
 }
 
 #[test]
@@ -123,11 +98,7 @@ fn a_private_address_cannot_be_reached_from_outside_but_a_forwarded_port_can() {
     network.send(now, peer, addr("203.0.113.9:500"), b"forwarded".to_vec());
     assert_eq!(network.pop_due(now + DELAY).unwrap().to, inside);
     network.send(now, inside, peer, b"answer".to_vec());
-    assert_eq!(
-        network.pop_due(now + DELAY).unwrap().from,
-        addr("203.0.113.9:500"),
-        "the forward's own port"
-    );
+    assert_eq!(network.pop_due(now + DELAY).unwrap().from, addr("203.0.113.9:500"), "the forward's own port");
 }
 
 #[test]
@@ -141,8 +112,5 @@ fn a_full_table_drops_new_flows_and_recovers_when_old_ones_expire() {
     }
     assert_eq!(nat.outbound(flow(5000), peer, now), None);
     assert_eq!(nat.counters().table_full, 1);
-    assert!(
-        nat.outbound(flow(5000), peer, now + Duration::from_secs(121))
-            .is_some()
-    );
+    assert!(nat.outbound(flow(5000), peer, now + Duration::from_secs(121)).is_some());
 }

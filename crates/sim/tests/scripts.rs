@@ -18,12 +18,7 @@ struct Bench {
 fn bench() -> Bench {
     let now = Instant::now();
     let network = Network::new(1, Link::PERFECT, now);
-    Bench {
-        network,
-        now,
-        a: "192.0.2.1:500".parse().unwrap(),
-        b: "[2001:db8::2]:500".parse().unwrap(),
-    }
+    Bench { network, now, a: "192.0.2.1:500".parse().unwrap(), b: "[2001:db8::2]:500".parse().unwrap() }
 }
 
 impl Bench {
@@ -73,9 +68,7 @@ fn an_isolated_address_neither_sends_nor_receives() {
 #[test]
 fn held_datagrams_arrive_after_their_release_in_order_and_once() {
     let mut bench = bench();
-    let rule = bench
-        .network
-        .hold(|datagram| datagram.payload.starts_with(b"rekey"));
+    let rule = bench.network.hold(|datagram| datagram.payload.starts_with(b"rekey"));
     bench.a_sends("rekey 1");
     bench.a_sends("data 1");
     bench.a_sends("rekey 2");
@@ -83,11 +76,7 @@ fn held_datagrams_arrive_after_their_release_in_order_and_once() {
     assert_eq!(bench.network.held(rule).count(), 2);
     assert_eq!(bench.network.release(bench.now, rule), 2);
     bench.a_sends("rekey 3");
-    assert_eq!(
-        bench.arrivals(),
-        ["rekey 1", "rekey 2", "rekey 3"],
-        "the rule ended with its release"
-    );
+    assert_eq!(bench.arrivals(), ["rekey 1", "rekey 2", "rekey 3"], "the rule ended with its release");
     assert_eq!(bench.network.release(bench.now, rule), 0);
 }
 
@@ -117,9 +106,7 @@ fn discarded_datagrams_never_arrive() {
 fn drop_next_drops_as_many_matches_as_it_was_told() {
     let mut bench = bench();
     let from = bench.a;
-    bench
-        .network
-        .drop_next(2, move |datagram| datagram.from == from);
+    bench.network.drop_next(2, move |datagram| datagram.from == from);
     for payload in ["1", "2", "3"] {
         bench.a_sends(payload);
         bench.b_sends("back");
@@ -130,9 +117,7 @@ fn drop_next_drops_as_many_matches_as_it_was_told() {
 #[test]
 fn a_delayed_datagram_is_overtaken() {
     let mut bench = bench();
-    bench
-        .network
-        .delay_next(1, Duration::from_millis(15), |_| true);
+    bench.network.delay_next(1, Duration::from_millis(15), |_| true);
     bench.a_sends("slow");
     bench.a_sends("fast");
     assert_eq!(bench.arrivals(), ["fast"]);
@@ -158,31 +143,14 @@ fn the_trace_shows_what_became_of_each_datagram_and_names_it_from_its_first_byte
     bench.a_sends("SA_INIT");
     bench.b_sends("DELETE");
     bench.arrivals();
-    let fates: Vec<_> = bench
-        .network
-        .trace()
-        .entries()
-        .map(|entry| entry.fate)
-        .collect();
+    let fates: Vec<_> = bench.network.trace().entries().map(|entry| entry.fate).collect();
     assert_eq!(fates, [Fate::Dropped, Fate::Delivered]);
-    let text = bench
-        .network
-        .trace()
-        .render(|prefix| String::from_utf8_lossy(prefix).into_owned());
+    let text = bench.network.trace().render(|prefix| String::from_utf8_lossy(prefix).into_owned());
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 3, "{text}");
-    assert!(
-        lines[1].contains("192.0.2.1:500 --> [2001:db8::2]:500"),
-        "{text}"
-    );
-    assert!(
-        lines[1].ends_with("DROPPED by the script  SA_INIT"),
-        "{text}"
-    );
-    assert!(
-        lines[2].contains("0.010000s") && lines[2].contains("<--"),
-        "{text}"
-    );
+    assert!(lines[1].contains("192.0.2.1:500 --> [2001:db8::2]:500"), "{text}");
+    assert!(lines[1].ends_with("DROPPED by the script  SA_INIT"), "{text}");
+    assert!(lines[2].contains("0.010000s") && lines[2].contains("<--"), "{text}");
 }
 
 #[test]
@@ -194,10 +162,5 @@ fn the_trace_keeps_the_last_events_only_and_says_how_many_are_missing() {
     }
     assert_eq!(bench.arrivals().len(), 10);
     assert_eq!(bench.network.trace().entries().count(), 3);
-    assert!(
-        bench
-            .network
-            .dump()
-            .starts_with("10 datagram events, 7 earlier ones not kept")
-    );
+    assert!(bench.network.dump().starts_with("10 datagram events, 7 earlier ones not kept"));
 }

@@ -138,8 +138,7 @@ pub(super) const MODP_2048_S224_GENERATOR: &str = concat!(
 );
 
 /// Group 23 (RFC 5114 §2.2): the order q of the subgroup which g generates.
-pub(super) const MODP_2048_S224_ORDER: &str =
-    "801C0D34C58D93FE997177101F80535A4738CEBCBF389A99B36371EB";
+pub(super) const MODP_2048_S224_ORDER: &str = "801C0D34C58D93FE997177101F80535A4738CEBCBF389A99B36371EB";
 
 /// Group 24 (RFC 5114 §2.3): the modulus p.
 pub(super) const MODP_2048_S256: &str = concat!(
@@ -162,5 +161,4 @@ pub(super) const MODP_2048_S256_GENERATOR: &str = concat!(
 );
 
 /// Group 24 (RFC 5114 §2.3): the order q of the subgroup which g generates.
-pub(super) const MODP_2048_S256_ORDER: &str =
-    "8CF83642A709A097B447997640129DA299B1A47D1EB3750BA308B0FE64F5FBD3";
+pub(super) const MODP_2048_S256_ORDER: &str = "8CF83642A709A097B447997640129DA299B1A47D1EB3750BA308B0FE64F5FBD3";

@@ -41,17 +41,10 @@ fn pi(fraction_words: usize) -> Vec<u64> {
             divide(&mut term, n);
             let mut carry = false;
             for (sum, term) in sum.iter_mut().zip(&term).rev() {
-                let (first, one) = if negative {
-                    sum.overflowing_sub(*term)
-                } else {
-                    sum.overflowing_add(*term)
-                };
+                let (first, one) = if negative { sum.overflowing_sub(*term) } else { sum.overflowing_add(*term) };
                 let carried = u64::from(carry);
-                let (second, two) = if negative {
-                    first.overflowing_sub(carried)
-                } else {
-                    first.overflowing_add(carried)
-                };
+                let (second, two) =
+                    if negative { first.overflowing_sub(carried) } else { first.overflowing_add(carried) };
                 (*sum, carry) = (second, one || two);
             }
             divide(&mut power, x * x);
@@ -78,32 +71,17 @@ fn the_moduli_of_groups_2_5_and_14_to_18_are_what_their_formula_says() {
     for (group, k) in cases {
         let words = group.public_len() / 8;
         // π · 2^(n−128), rounded down, then divided by 4: the integer part, 3, vanishes.
-        let mut middle: Vec<u64> = pi
-            .windows(2)
-            .take(words - 2)
-            .map(|pair| pair[0] << 62 | pair[1] >> 2)
-            .collect();
+        let mut middle: Vec<u64> = pi.windows(2).take(words - 2).map(|pair| pair[0] << 62 | pair[1] >> 2).collect();
         let mut carry = k - 1;
         for word in middle.iter_mut().rev() {
             let (sum, overflow) = word.overflowing_add(carry);
             (*word, carry) = (sum, u64::from(overflow));
         }
-        let expected: Vec<u8> = [vec![u64::MAX], middle, vec![u64::MAX]]
-            .concat()
-            .into_iter()
-            .flat_map(u64::to_be_bytes)
-            .collect();
+        let expected: Vec<u8> =
+            [vec![u64::MAX], middle, vec![u64::MAX]].concat().into_iter().flat_map(u64::to_be_bytes).collect();
         let field = Field::of(group).unwrap();
-        assert_eq!(
-            field.params.modulus().as_ref().to_be_bytes().to_vec(),
-            expected,
-            "{group:?}"
-        );
-        assert_eq!(
-            field.generator,
-            [vec![0; expected.len() - 1], vec![2]].concat(),
-            "{group:?}"
-        );
+        assert_eq!(field.params.modulus().as_ref().to_be_bytes().to_vec(), expected, "{group:?}");
+        assert_eq!(field.generator, [vec![0; expected.len() - 1], vec![2]].concat(), "{group:?}");
     }
 }
 
@@ -145,10 +123,7 @@ fn every_modulus_and_every_subgroup_order_is_prime() {
         // The generator has that order: g^q = 1, and g is not 1.
         let order = SecretBytes::from(order.to_be_bytes().into_vec());
         let power = field.pow(&field.generator, &order);
-        assert!(
-            is_zero_or_one(&power) && power.last() == Some(&1),
-            "{group:?}: g^q"
-        );
+        assert!(is_zero_or_one(&power) && power.last() == Some(&1), "{group:?}: g^q");
         assert!(!is_zero_or_one(&field.generator), "{group:?}: g");
     }
 }
@@ -160,10 +135,7 @@ fn refusal(group: Group, public: &[u8]) -> Option<&'static str> {
             assert_eq!(secret.len(), group.secret_len());
             None
         }
-        Err(CryptoError::BadPublicValue {
-            group: named,
-            reason,
-        }) => {
+        Err(CryptoError::BadPublicValue { group: named, reason }) => {
             assert_eq!(named, group);
             Some(reason)
         }
@@ -176,11 +148,7 @@ fn plus(number: &[u8], delta: i64) -> Vec<u8> {
     let bits = 8 * number.len() as u32;
     let delta_value = BoxedUint::from(delta.unsigned_abs()).resize(bits);
     let number = integer(number, bits);
-    let sum = if delta < 0 {
-        number.wrapping_sub(delta_value)
-    } else {
-        number.wrapping_add(delta_value)
-    };
+    let sum = if delta < 0 { number.wrapping_sub(delta_value) } else { number.wrapping_add(delta_value) };
     sum.to_be_bytes().into_vec()
 }
 
@@ -199,20 +167,12 @@ fn public_values_outside_1_to_p_minus_1_are_refused() {
             vec![255; modulus.len()],
         ];
         for public in refused {
-            assert_eq!(
-                refusal(group, &public),
-                Some("it is out of range"),
-                "{group:?} {:?}",
-                public.last()
-            );
+            assert_eq!(refusal(group, &public), Some("it is out of range"), "{group:?} {:?}", public.last());
         }
         let smallest = plus(&zero, 2);
         let largest = plus(&modulus, -2);
-        let expected = Field::of(group)
-            .unwrap()
-            .order
-            .is_some()
-            .then_some("it is outside the group's prime-order subgroup");
+        let expected =
+            Field::of(group).unwrap().order.is_some().then_some("it is outside the group's prime-order subgroup");
         assert_eq!(refusal(group, &smallest), expected, "{group:?}: 2");
         assert_eq!(refusal(group, &largest), expected, "{group:?}: p - 2");
     }
@@ -221,21 +181,10 @@ fn public_values_outside_1_to_p_minus_1_are_refused() {
 #[test]
 fn public_values_of_another_length_are_refused() {
     for group in GROUPS {
-        let public = ModpExchange::new(group, &mut SeededRng::new(2))
-            .unwrap()
-            .public;
+        let public = ModpExchange::new(group, &mut SeededRng::new(2)).unwrap().public;
         assert_eq!(refusal(group, &public), None, "{group:?}");
-        for wrong in [
-            &public[..0],
-            &public[1..],
-            &public[..public.len() - 1],
-            &[vec![0], public.clone()].concat(),
-        ] {
-            assert_eq!(
-                refusal(group, wrong),
-                Some("its length is not the group's"),
-                "{group:?}"
-            );
+        for wrong in [&public[..0], &public[1..], &public[..public.len() - 1], &[vec![0], public.clone()].concat()] {
+            assert_eq!(refusal(group, wrong), Some("its length is not the group's"), "{group:?}");
         }
     }
 }
@@ -243,20 +192,12 @@ fn public_values_of_another_length_are_refused() {
 #[test]
 fn a_value_of_a_small_subgroup_is_refused_in_groups_22_to_24() {
     // RFC 6989 §2.2: h = 3^((p−1)/r) has the small order r, and would give away our exponent modulo r.
-    for group in [
-        Group::Modp1024S160,
-        Group::Modp2048S224,
-        Group::Modp2048S256,
-    ] {
+    for group in [Group::Modp1024S160, Group::Modp2048S224, Group::Modp2048S256] {
         let field = Field::of(group).unwrap();
         let less_one = integer(&field.modulus_minus_one, field.bits);
         let mut tried = 0;
         for divisor in [2_u64, 3, 5, 7, 11, 13] {
-            let divisor_value = BoxedUint::from(divisor)
-                .resize(field.bits)
-                .to_nz()
-                .into_option()
-                .unwrap();
+            let divisor_value = BoxedUint::from(divisor).resize(field.bits).to_nz().into_option().unwrap();
             let (quotient, remainder) = less_one.div_rem(&divisor_value);
             if !bool::from(remainder.is_zero()) {
                 continue;
@@ -296,11 +237,7 @@ fn exponents_stay_below_the_subgroup_order_and_a_broken_generator_is_found_out()
             }
         }
         assert!(field.draw_exponent(&mut Stuck(0)).is_none(), "{group:?}");
-        assert_eq!(
-            field.draw_exponent(&mut Stuck(255)).is_none(),
-            field.order.is_some(),
-            "{group:?}"
-        );
+        assert_eq!(field.draw_exponent(&mut Stuck(255)).is_none(), field.order.is_some(), "{group:?}");
     }
 }
 
@@ -309,11 +246,7 @@ fn constant_time_comparisons_agree_with_ordinary_ones() {
     let mut rng = SeededRng::new(4);
     for _ in 0..2000 {
         // Few distinct octets, so that long common prefixes occur.
-        let draw = |rng: &mut SeededRng| {
-            (0..3)
-                .map(|_| [0, 1, 254, 255][rng.below(4) as usize])
-                .collect::<Vec<u8>>()
-        };
+        let draw = |rng: &mut SeededRng| (0..3).map(|_| [0, 1, 254, 255][rng.below(4) as usize]).collect::<Vec<u8>>();
         let (a, b) = (draw(&mut rng), draw(&mut rng));
         assert_eq!(is_less(&a, &b), a < b, "{a:?} {b:?}");
         assert_eq!(is_zero_or_one(&a), a[..2] == [0, 0] && a[2] <= 1, "{a:?}");

@@ -1,26 +1,13 @@
 //! What the known-answer tests share.
-#![allow(
-    dead_code,
-    reason = "each test file is a crate of its own and uses a part"
-)]
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 
 use crypto::{Group, KeyExchange, Provider, RealProvider, Rng};
 
 /// Octets from hexadecimal digits; everything else is separation.
 pub fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text
-        .chars()
-        .filter_map(|c| c.to_digit(16))
-        .map(|d| d as u8)
-        .collect();
-    assert!(
-        digits.len().is_multiple_of(2),
-        "odd number of digits in {text}"
-    );
-    digits
-        .chunks(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect()
+    let digits: Vec<u8> = text.chars().filter_map(|c| c.to_digit(16)).map(|d| d as u8).collect();
+    assert!(digits.len().is_multiple_of(2), "odd number of digits in {text}");
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
 /// 0, 1, 2, …: the octets most RFCs fill their messages with.
@@ -50,7 +37,5 @@ impl Rng for StuckRng {
 
 /// A key exchange of the real provider with this private value.
 pub fn exchange_with(group: Group, private: &[u8]) -> Box<dyn KeyExchange> {
-    RealProvider
-        .key_exchange(group, &mut PreparedRng(private.to_vec()))
-        .expect("a published private value is in range")
+    RealProvider.key_exchange(group, &mut PreparedRng(private.to_vec())).expect("a published private value is in range")
 }

@@ -1,16 +1,10 @@
 //! What every test of this crate needs: suites, keys, SA pairs and inner packets.
-#![allow(
-    dead_code,
-    reason = "each test file is a crate of its own and uses its part"
-)]
+#![allow(dead_code, reason = "each test file is a crate of its own and uses its part")]
 
 use std::net::{IpAddr, SocketAddr};
 
 use crypto::{CbcIv, Cipher, Integrity, Rng, SecretBytes, SeededRng};
-use ipsec::{
-    EspKeys, EspSuite, InboundSa, OutboundSa, SaLimits, SelectorPair, Spi, TrafficSelector,
-    TunnelPolicy,
-};
+use ipsec::{EspKeys, EspSuite, InboundSa, OutboundSa, SaLimits, SelectorPair, Spi, TrafficSelector, TunnelPolicy};
 
 pub const INTEGRITIES: [Integrity; 6] = [
     Integrity::HmacSha1_96,
@@ -54,10 +48,7 @@ pub fn keys(suite: EspSuite) -> EspKeys {
         rng.fill(&mut bytes);
         SecretBytes::from(bytes)
     };
-    EspKeys {
-        encryption: secret(suite.encryption_key_len()),
-        integrity: secret(suite.integrity_key_len()),
-    }
+    EspKeys { encryption: secret(suite.encryption_key_len()), integrity: secret(suite.integrity_key_len()) }
 }
 
 pub fn outbound(suite: EspSuite) -> OutboundSa {
@@ -66,15 +57,8 @@ pub fn outbound(suite: EspSuite) -> OutboundSa {
 
 pub fn outbound_limited(suite: EspSuite, limits: SaLimits) -> OutboundSa {
     let cbc_iv = CbcIv::new(&mut SeededRng::new(8));
-    OutboundSa::new(
-        spi(),
-        suite,
-        &keys(suite),
-        cbc_iv,
-        limits,
-        TunnelPolicy::default(),
-    )
-    .expect("keys of the suite's lengths")
+    OutboundSa::new(spi(), suite, &keys(suite), cbc_iv, limits, TunnelPolicy::default())
+        .expect("keys of the suite's lengths")
 }
 
 pub fn inbound(suite: EspSuite, window: u32) -> InboundSa {
@@ -82,8 +66,7 @@ pub fn inbound(suite: EspSuite, window: u32) -> InboundSa {
 }
 
 pub fn inbound_for(suite: EspSuite, window: u32, selectors: SelectorPair) -> InboundSa {
-    InboundSa::new(spi(), suite, &keys(suite), window, selectors)
-        .expect("keys of the suite's lengths")
+    InboundSa::new(spi(), suite, &keys(suite), window, selectors).expect("keys of the suite's lengths")
 }
 
 pub fn address(text: &str) -> IpAddr {
@@ -101,8 +84,7 @@ pub fn selectors(texts: &[&str]) -> Vec<TrafficSelector> {
 pub fn udp(source: &str, destination: &str, payload: &[u8]) -> Vec<u8> {
     let socket = |text: &str| -> SocketAddr { text.parse().expect("address and port") };
     let mut packet = Vec::new();
-    packet::build::udp(socket(source), socket(destination), payload, &mut packet)
-        .expect("one IP version");
+    packet::build::udp(socket(source), socket(destination), payload, &mut packet).expect("one IP version");
     packet
 }
 
@@ -128,13 +110,8 @@ pub fn seal(sa: &OutboundSa, inner: &[u8]) -> Vec<u8> {
 /// Seals a text of any trailer, as a hostile holder of the keys may: `text` with padding, pad length and next header.
 pub fn seal_text(suite: EspSuite, sequence: u32, text: &[u8]) -> Vec<u8> {
     let keys = keys(suite);
-    let key = crypto::PacketKey::new(
-        suite.cipher,
-        suite.integrity,
-        keys.encryption.expose(),
-        keys.integrity.expose(),
-    )
-    .expect("keys of the suite's lengths");
+    let key = crypto::PacketKey::new(suite.cipher, suite.integrity, keys.encryption.expose(), keys.integrity.expose())
+        .expect("keys of the suite's lengths");
     let mut esp = spi().to_be_bytes().to_vec();
     esp.extend(sequence.to_be_bytes());
     let aad = esp.clone();
@@ -142,16 +119,12 @@ pub fn seal_text(suite: EspSuite, sequence: u32, text: &[u8]) -> Vec<u8> {
     esp.extend(&iv);
     esp.extend(text);
     esp.resize(esp.len() + suite.icv_len(), 0);
-    key.seal(&iv, &aad, &[], &mut esp[8..])
-        .expect("whole blocks");
+    key.seal(&iv, &aad, &[], &mut esp[8..]).expect("whole blocks");
     esp
 }
 
 pub fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
     let nibble = |digit: u8| (digit as char).to_digit(16).expect("a hex digit") as u8;
-    digits
-        .chunks(2)
-        .map(|pair| nibble(pair[0]) << 4 | nibble(pair[1]))
-        .collect()
+    digits.chunks(2).map(|pair| nibble(pair[0]) << 4 | nibble(pair[1])).collect()
 }

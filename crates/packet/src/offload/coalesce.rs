@@ -92,11 +92,7 @@ impl Coalescer {
     /// A merger for a TUN that accepts what `merging` says; with nothing allowed every packet goes alone.
     #[must_use]
     pub fn new(merging: Merging) -> Self {
-        Self {
-            merging,
-            open: Vec::with_capacity(MAX_OPEN_FLOWS),
-            spare: Vec::with_capacity(MAX_OPEN_FLOWS),
-        }
+        Self { merging, open: Vec::with_capacity(MAX_OPEN_FLOWS), spare: Vec::with_capacity(MAX_OPEN_FLOWS) }
     }
 
     /// Merges the `packets` of one batch, disjoint ranges of `arena` in order of arrival, and hands everything to `emit`.
@@ -133,9 +129,7 @@ impl Coalescer {
         E: FnMut(&[u8], &VnetHeader, &[Range<usize>]),
     {
         let mut open = self.open.iter_mut().enumerate();
-        if let Some((index, pending)) =
-            open.find(|(_, pending)| pending.first.flow == candidate.flow)
-        {
+        if let Some((index, pending)) = open.find(|(_, pending)| pending.first.flow == candidate.flow) {
             let appended = pending.append(arena, &candidate);
             if !appended || pending.is_closed() {
                 self.flush(index, arena, emit);
@@ -145,11 +139,7 @@ impl Coalescer {
             }
         }
         if candidate.push {
-            emit(
-                arena,
-                &VnetHeader::NONE,
-                core::slice::from_ref(&candidate.range),
-            );
+            emit(arena, &VnetHeader::NONE, core::slice::from_ref(&candidate.range));
             return;
         }
         if self.open.len() >= MAX_OPEN_FLOWS {
@@ -218,10 +208,8 @@ impl Pending {
             && (candidate.version == IpVersion::V6
                 || candidate.dont_fragment
                 || candidate.identification == self.next_identification);
-        let (Some(ours), Some(theirs)) = (
-            arena.get(self.first.range.clone()),
-            arena.get(candidate.range.clone()),
-        ) else {
+        let (Some(ours), Some(theirs)) = (arena.get(self.first.range.clone()), arena.get(candidate.range.clone()))
+        else {
             return false;
         };
         if !continues || same_headers(&self.first, ours, candidate, theirs) != Some(true) {
@@ -236,8 +224,7 @@ impl Pending {
         if !is_intact(theirs) {
             return false;
         }
-        self.slices
-            .push(candidate.range.start + candidate.header_len..candidate.range.end);
+        self.slices.push(candidate.range.start + candidate.header_len..candidate.range.end);
         self.total += candidate.payload_len;
         self.next_sequence = advance(candidate.sequence, candidate.payload_len);
         self.next_identification = candidate.identification.wrapping_add(1);
@@ -256,9 +243,7 @@ impl Pending {
             return VnetHeader::NONE;
         }
         let packet = arena.get_mut(self.first.range.clone());
-        packet
-            .and_then(|packet| self.rewrite(packet))
-            .unwrap_or(VnetHeader::NONE)
+        packet.and_then(|packet| self.rewrite(packet)).unwrap_or(VnetHeader::NONE)
     }
 
     fn rewrite(&self, packet: &mut [u8]) -> Option<VnetHeader> {
@@ -275,12 +260,7 @@ impl Pending {
         }
         let upper_len = u16::try_from(self.total.checked_sub(first.transport_offset)?).ok()?;
         let flow = &first.flow;
-        let pseudo = checksum::pseudo_header(
-            flow.source,
-            flow.destination,
-            flow.protocol,
-            u32::from(upper_len),
-        );
+        let pseudo = checksum::pseudo_header(flow.source, flow.destination, flow.protocol, u32::from(upper_len));
         let transport = packet.get_mut(first.transport_offset..)?;
         let (gso_type, checksum_at) = if flow.protocol == protocol::TCP {
             if self.pushed {
@@ -294,11 +274,7 @@ impl Pending {
             put(transport, 4, &upper_len.to_be_bytes())?;
             (GSO_UDP_L4, UDP_CHECKSUM)
         };
-        put(
-            transport,
-            checksum_at,
-            &checksum::fold(pseudo).to_be_bytes(),
-        )?;
+        put(transport, checksum_at, &checksum::fold(pseudo).to_be_bytes())?;
         Some(VnetHeader {
             flags: NEEDS_CSUM,
             gso_type,
@@ -326,12 +302,7 @@ fn classify(packet: &[u8], start: usize, merging: Merging) -> Class {
     }
 }
 
-fn candidate(
-    view: &IpView<'_>,
-    flow: &FlowKey,
-    range: &Range<usize>,
-    merging: Merging,
-) -> Option<Candidate> {
+fn candidate(view: &IpView<'_>, flow: &FlowKey, range: &Range<usize>, merging: Merging) -> Option<Candidate> {
     let plain_header = match view.version() {
         IpVersion::V4 => view.transport_offset() == IPV4_HEADER,
         IpVersion::V6 => view.transport_offset() == IPV6_HEADER,
@@ -361,10 +332,7 @@ fn candidate(
         }
         _ => return None,
     };
-    let payload_len = transport
-        .len()
-        .checked_sub(transport_len)
-        .filter(|&length| length > 0)?;
+    let payload_len = transport.len().checked_sub(transport_len).filter(|&length| length > 0)?;
     Some(Candidate {
         flow: *flow,
         version: view.version(),
@@ -408,9 +376,7 @@ fn is_intact(packet: &[u8]) -> bool {
         return false;
     };
     let header_intact = match view.version() {
-        IpVersion::V4 => packet
-            .get(..view.header_len())
-            .is_some_and(checksum::verify_ipv4_header),
+        IpVersion::V4 => packet.get(..view.header_len()).is_some_and(checksum::verify_ipv4_header),
         IpVersion::V6 => true,
     };
     header_intact && checksum::verify_transport(&view) == checksum::Verdict::Valid

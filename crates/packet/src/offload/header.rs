@@ -70,14 +70,8 @@ pub struct VnetHeader {
 
 impl VnetHeader {
     /// A packet that needs nothing.
-    pub const NONE: Self = Self {
-        flags: 0,
-        gso_type: GSO_NONE,
-        hdr_len: 0,
-        gso_size: 0,
-        csum_start: 0,
-        csum_offset: 0,
-    };
+    pub const NONE: Self =
+        Self { flags: 0, gso_type: GSO_NONE, hdr_len: 0, gso_size: 0, csum_start: 0, csum_offset: 0 };
 
     /// Splits what a TUN read returned into header and packet.
     ///

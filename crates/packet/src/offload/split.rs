@@ -3,9 +3,7 @@
 //! What changes from segment to segment: IP length, IPv4 identification (+1 each), TCP sequence number, FIN and PSH (on
 //! the last only), CWR (on the first only, RFC 3168 §6.1.2), UDP length, checksums. All else is repeated.
 
-use super::header::{
-    GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, OffloadError, VnetHeader,
-};
+use super::header::{GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, OffloadError, VnetHeader};
 use crate::octets::{put, u16_at, u32_at};
 use crate::{IpVersion, IpView, PacketError, checksum, protocol};
 
@@ -73,10 +71,7 @@ impl<'a> Segments<'a> {
             (GSO_TCPV4 | GSO_TCPV6, _) => return Err(OffloadError::Protocol.into()),
             (other, _) => return Err(OffloadError::GsoType(other).into()),
         };
-        Ok(Self {
-            packet: view.bytes(),
-            shape,
-        })
+        Ok(Self { packet: view.bytes(), shape })
     }
 
     /// How many packets there are: at least one.
@@ -94,9 +89,7 @@ impl<'a> Segments<'a> {
         match self.shape {
             Shape::Complete | Shape::Checksum { .. } if index == 0 => self.packet.len(),
             Shape::Complete | Shape::Checksum { .. } => 0,
-            Shape::Super(gso) => self
-                .payload(&gso, index)
-                .map_or(0, |payload| gso.header_len + payload.len()),
+            Shape::Super(gso) => self.payload(&gso, index).map_or(0, |payload| gso.header_len + payload.len()),
         }
     }
 
@@ -162,11 +155,7 @@ impl<'a> Segments<'a> {
                 let sum = checksum::ipv4_header(ip.get(..gso.ip_header_len)?);
                 put(ip, 10, &sum.to_be_bytes())?;
             }
-            IpVersion::V6 => put(
-                ip,
-                4,
-                &u16::try_from(total.checked_sub(40)?).ok()?.to_be_bytes(),
-            )?,
+            IpVersion::V6 => put(ip, 4, &u16::try_from(total.checked_sub(40)?).ok()?.to_be_bytes())?,
         }
         let upper_len = u32::try_from(transport.len() + body.len()).ok()?;
         let checksum_at = match gso.transport {
@@ -198,11 +187,7 @@ impl<'a> Segments<'a> {
 /// The checksum for `sum` as it is stored: zero would say "no checksum" in UDP, so it becomes its equal 0xffff (RFC 768).
 fn stored(sum: u32, is_udp: bool) -> u16 {
     let checksum = !checksum::fold(sum);
-    if is_udp && checksum == 0 {
-        0xffff
-    } else {
-        checksum
-    }
+    if is_udp && checksum == 0 { 0xffff } else { checksum }
 }
 
 fn plain(header: &VnetHeader, view: &IpView<'_>) -> Result<Shape, OffloadError> {
@@ -211,17 +196,15 @@ fn plain(header: &VnetHeader, view: &IpView<'_>) -> Result<Shape, OffloadError> 
     }
     let start = usize::from(header.csum_start);
     let at = start + usize::from(header.csum_offset);
-    if start < view.header_len() || at + 2 > view.total_len() {
+    // Behind all extension headers: a sum written into one of them would make another packet of it.
+    if start < view.transport_offset() || at + 2 > view.total_len() {
         return Err(bad_position(header));
     }
     Ok(Shape::Checksum { start, at })
 }
 
 fn bad_position(header: &VnetHeader) -> OffloadError {
-    OffloadError::ChecksumPosition {
-        start: header.csum_start,
-        offset: header.csum_offset,
-    }
+    OffloadError::ChecksumPosition { start: header.csum_start, offset: header.csum_offset }
 }
 
 fn tcp(header: &VnetHeader, view: &IpView<'_>) -> Result<Shape, OffloadError> {
@@ -262,10 +245,7 @@ fn super_packet(
         Transport::Tcp => TCP_CHECKSUM,
         Transport::Udp => UDP_CHECKSUM,
     };
-    let position = (
-        usize::from(header.csum_start),
-        usize::from(header.csum_offset),
-    );
+    let position = (usize::from(header.csum_start), usize::from(header.csum_offset));
     if header.checksum_partial() && position != (view.transport_offset(), checksum_at) {
         return Err(bad_position(header));
     }

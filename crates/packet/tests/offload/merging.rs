@@ -23,12 +23,8 @@ fn a_full_tso_burst_becomes_one_packet_of_slices_without_a_copy() {
 #[test]
 fn interleaved_flows_merge_side_by_side() {
     let mut packets = Vec::new();
-    let mut flows: Vec<Spec> = (0..8)
-        .map(|flow| Spec {
-            port: 2000 + flow,
-            ..Spec::plain(flow % 2 == 1, flow % 3 == 0, 500)
-        })
-        .collect();
+    let mut flows: Vec<Spec> =
+        (0..8).map(|flow| Spec { port: 2000 + flow, ..Spec::plain(flow % 2 == 1, flow % 3 == 0, 500) }).collect();
     for _ in 0..6 {
         for flow in &mut flows {
             packets.push(flow.bytes());
@@ -63,21 +59,12 @@ fn push_and_a_short_segment_end_a_super_packet() {
         let short = first.next(40, 2);
         let third = short.next(40, 3);
         let packets = [&first, &short, &third].map(Spec::bytes);
-        let slices: Vec<usize> = merge(ALL, &packets)
-            .iter()
-            .map(|(_, _, slices)| *slices)
-            .collect();
+        let slices: Vec<usize> = merge(ALL, &packets).iter().map(|(_, _, slices)| *slices).collect();
         assert_eq!(slices, [2, 1]);
     }
     let first = Spec::plain(false, false, 100);
-    let push = Spec {
-        flags: ACK | PSH,
-        ..first.next(100, 2)
-    };
-    let third = Spec {
-        flags: ACK,
-        ..push.next(100, 3)
-    };
+    let push = Spec { flags: ACK | PSH, ..first.next(100, 2) };
+    let third = Spec { flags: ACK, ..push.next(100, 3) };
     let emitted = merge(ALL, &[&first, &push, &third].map(Spec::bytes));
     assert_eq!(emitted.len(), 2);
     assert_eq!(emitted[0].1[33], ACK | PSH, "the pushed flag survives");
@@ -107,10 +94,7 @@ fn packets_that_differ_in_anything_a_split_would_repeat_stay_apart() {
             let first = Spec::plain(v6, false, 100);
             let mut second = first.next(100, 2);
             change(&mut second);
-            for packets in [
-                [first.bytes(), second.bytes()],
-                [second.bytes(), first.bytes()],
-            ] {
+            for packets in [[first.bytes(), second.bytes()], [second.bytes(), first.bytes()]] {
                 let emitted = merge(ALL, &packets);
                 let bytes: Vec<&Vec<u8>> = emitted.iter().map(|(_, bytes, _)| bytes).collect();
                 assert_eq!(bytes, [&packets[0], &packets[1]], "{name}");
@@ -122,40 +106,18 @@ fn packets_that_differ_in_anything_a_split_would_repeat_stay_apart() {
 #[test]
 fn ipv4_identifications_must_follow_each_other_unless_df_makes_them_meaningless() {
     for udp in [false, true] {
-        for (dont_fragment, step, merged) in [
-            (false, 1_u16, true),
-            (false, 0, false),
-            (false, 2, false),
-            (true, 1, true),
-            (true, 0, true),
-        ] {
-            let first = Spec {
-                dont_fragment,
-                identification: u16::MAX,
-                ..Spec::plain(false, udp, 100)
-            };
-            let second = Spec {
-                identification: u16::MAX.wrapping_add(step),
-                ..first.next(100, 2)
-            };
+        for (dont_fragment, step, merged) in
+            [(false, 1_u16, true), (false, 0, false), (false, 2, false), (true, 1, true), (true, 0, true)]
+        {
+            let first = Spec { dont_fragment, identification: u16::MAX, ..Spec::plain(false, udp, 100) };
+            let second = Spec { identification: u16::MAX.wrapping_add(step), ..first.next(100, 2) };
             let emitted = merge(ALL, &[first.bytes(), second.bytes()]);
-            assert_eq!(
-                emitted.len() == 1,
-                merged,
-                "DF {dont_fragment}, step {step}"
-            );
+            assert_eq!(emitted.len() == 1, merged, "DF {dont_fragment}, step {step}");
         }
     }
     let first = Spec::plain(false, true, 100);
-    let other = Spec {
-        dont_fragment: false,
-        ..first.next(100, 2)
-    };
-    assert_eq!(
-        merge(ALL, &[first.bytes(), other.bytes()]).len(),
-        2,
-        "DF differs"
-    );
+    let other = Spec { dont_fragment: false, ..first.next(100, 2) };
+    assert_eq!(merge(ALL, &[first.bytes(), other.bytes()]).len(), 2, "DF differs");
 }
 
 #[test]
@@ -181,15 +143,11 @@ fn no_damaged_packet_is_repaired_by_merging_wherever_the_damage_is() {
                 }
                 // Padding is cut off where the damage shortened the packet; `normal` does the same to the original. A
                 // flipped bit that no checksum covers (TTL, TOS and flow label of IPv6) must survive too.
-                let mut expected: Vec<Vec<u8>> =
-                    damaged.iter().map(|packet| normal(packet)).collect();
+                let mut expected: Vec<Vec<u8>> = damaged.iter().map(|packet| normal(packet)).collect();
                 let mut seen: Vec<Vec<u8>> = out.iter().map(|packet| normal(packet)).collect();
                 expected.sort();
                 seen.sort();
-                assert_eq!(
-                    seen, expected,
-                    "v6 {v6} udp {udp} packet {victim} bit {bit}"
-                );
+                assert_eq!(seen, expected, "v6 {v6} udp {udp} packet {victim} bit {bit}");
             }
         }
     }
@@ -202,10 +160,7 @@ fn a_datagram_without_checksum_passes_alone_and_in_its_place() {
     second[26..28].fill(0);
     let third = first.next(100, 2).next(100, 3);
     let packets = [first.bytes(), second.clone(), third.bytes()];
-    let bytes: Vec<Vec<u8>> = merge(ALL, &packets)
-        .into_iter()
-        .map(|(_, bytes, _)| bytes)
-        .collect();
+    let bytes: Vec<Vec<u8>> = merge(ALL, &packets).into_iter().map(|(_, bytes, _)| bytes).collect();
     assert_eq!(bytes, packets);
 }
 
@@ -213,10 +168,7 @@ fn a_datagram_without_checksum_passes_alone_and_in_its_place() {
 fn a_pure_acknowledgement_does_not_overtake_its_flow() {
     let first = Spec::plain(false, false, 100);
     let second = first.next(100, 2);
-    let acknowledgement = Spec {
-        acknowledgement: 99,
-        ..second.next(0, 3)
-    };
+    let acknowledgement = Spec { acknowledgement: 99, ..second.next(0, 3) };
     let emitted = merge(ALL, &[&first, &second, &acknowledgement].map(Spec::bytes));
     assert_eq!(emitted.len(), 2);
     assert_eq!(emitted[0].2, 2);
@@ -227,22 +179,8 @@ fn a_pure_acknowledgement_does_not_overtake_its_flow() {
 fn a_device_without_offloads_gets_every_packet_alone() {
     for (merging, tcp_alone, udp_alone) in [
         (Merging::default(), true, true),
-        (
-            Merging {
-                tcp: true,
-                udp: false,
-            },
-            false,
-            true,
-        ),
-        (
-            Merging {
-                tcp: false,
-                udp: true,
-            },
-            true,
-            false,
-        ),
+        (Merging { tcp: true, udp: false }, false, true),
+        (Merging { tcp: false, udp: true }, true, false),
     ] {
         for (udp, alone) in [(false, tcp_alone), (true, udp_alone)] {
             let first = Spec::plain(true, udp, 100);
@@ -259,15 +197,8 @@ fn more_flows_than_are_kept_open_lose_nothing_and_nothing_stays_behind() {
         let mut packets = Vec::new();
         for repeat in 0..2 {
             for port in 0..40 {
-                let spec = Spec {
-                    port,
-                    ..Spec::plain(false, false, 30)
-                };
-                packets.push(if repeat == 0 {
-                    spec.bytes()
-                } else {
-                    spec.next(30, round).bytes()
-                });
+                let spec = Spec { port, ..Spec::plain(false, false, 30) };
+                packets.push(if repeat == 0 { spec.bytes() } else { spec.next(30, round).bytes() });
             }
         }
         let emitted = merge_with(&mut coalescer, &packets);

@@ -6,17 +6,12 @@ use std::ops::Range;
 use packet::IpView;
 use packet::build::{self, IpHeader, TcpHeader};
 use packet::checksum::verify_ipv4_header;
-use packet::offload::{
-    Coalescer, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, Merging, NEEDS_CSUM, Segments, VnetHeader,
-};
+use packet::offload::{Coalescer, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, Merging, NEEDS_CSUM, Segments, VnetHeader};
 
 pub const ACK: u8 = 0x10;
 pub const PSH: u8 = 0x08;
 pub const FIN: u8 = 0x01;
-pub const ALL: Merging = Merging {
-    tcp: true,
-    udp: true,
-};
+pub const ALL: Merging = Merging { tcp: true, udp: true };
 
 pub fn address(v6: bool, host: u8) -> IpAddr {
     if v6 {
@@ -138,11 +133,7 @@ impl Spec {
 
     /// The packets a super-packet stands for, each built from nothing.
     pub fn reference_split(&self, size: usize) -> Vec<Vec<u8>> {
-        let pieces: Vec<&[u8]> = if self.payload.is_empty() {
-            vec![&[]]
-        } else {
-            self.payload.chunks(size).collect()
-        };
+        let pieces: Vec<&[u8]> = if self.payload.is_empty() { vec![&[]] } else { self.payload.chunks(size).collect() };
         let last = pieces.len() - 1;
         let mut sequence = self.sequence;
         let mut all = Vec::new();
@@ -155,9 +146,7 @@ impl Spec {
                 flags &= !(FIN | PSH);
             }
             let segment = Self {
-                identification: self
-                    .identification
-                    .wrapping_add(u16::try_from(index).expect("few")),
+                identification: self.identification.wrapping_add(u16::try_from(index).expect("few")),
                 sequence,
                 flags,
                 payload: piece.to_vec(),
@@ -177,11 +166,7 @@ pub fn split(header: &VnetHeader, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut buffer = vec![0xee; segments.segment_len(index) + 4];
         let length = segments.write(index, &mut buffer);
         assert_eq!(length, segments.segment_len(index));
-        assert_eq!(
-            buffer[length..],
-            [0xee; 4],
-            "nothing beyond the packet is written"
-        );
+        assert_eq!(buffer[length..], [0xee; 4], "nothing beyond the packet is written");
         buffer.truncate(length);
         all.push(buffer);
     }
@@ -196,10 +181,7 @@ pub fn merge(merging: Merging, packets: &[Vec<u8>]) -> Vec<(VnetHeader, Vec<u8>,
     merge_with(&mut coalescer, packets)
 }
 
-pub fn merge_with(
-    coalescer: &mut Coalescer,
-    packets: &[Vec<u8>],
-) -> Vec<(VnetHeader, Vec<u8>, usize)> {
+pub fn merge_with(coalescer: &mut Coalescer, packets: &[Vec<u8>]) -> Vec<(VnetHeader, Vec<u8>, usize)> {
     let mut arena = Vec::new();
     let mut ranges: Vec<Range<usize>> = Vec::new();
     for packet in packets {

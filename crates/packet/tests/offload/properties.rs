@@ -9,26 +9,9 @@ use crate::packets::{ACK, ALL, PSH, Spec, merge, noise, normal, split};
 
 fn spec() -> impl Strategy<Value = Spec> {
     let lengths = prop_oneof![Just(0_usize), 1..100_usize, 1000..6000_usize];
-    let options = prop_oneof![
-        Just(vec![]),
-        Just(vec![1, 1, 8, 10, 9, 9, 9, 9, 8, 8, 8, 8]),
-        Just(vec![2; 40])
-    ];
-    let ip = (
-        any::<bool>(),
-        any::<bool>(),
-        any::<u8>(),
-        1..=255_u8,
-        any::<u16>(),
-        any::<bool>(),
-    );
-    let tcp = (
-        any::<u32>(),
-        any::<u32>(),
-        any::<u8>(),
-        any::<u16>(),
-        options,
-    );
+    let options = prop_oneof![Just(vec![]), Just(vec![1, 1, 8, 10, 9, 9, 9, 9, 8, 8, 8, 8]), Just(vec![2; 40])];
+    let ip = (any::<bool>(), any::<bool>(), any::<u8>(), 1..=255_u8, any::<u16>(), any::<bool>());
+    let tcp = (any::<u32>(), any::<u32>(), any::<u8>(), any::<u16>(), options);
     (ip, tcp, lengths, any::<u8>()).prop_map(|(ip, tcp, length, seed)| Spec {
         v6: ip.0,
         udp: ip.1,
@@ -94,11 +77,7 @@ fn batch() -> impl Strategy<Value = Vec<Vec<u8>>> {
         let mut state: Vec<Spec> = Vec::new();
         for (index, (v6, udp, dont_fragment, length)) in flows.into_iter().enumerate() {
             let index = u16::try_from(index).expect("few");
-            state.push(Spec {
-                dont_fragment,
-                port: 1000 + index,
-                ..Spec::plain(v6, udp, length)
-            });
+            state.push(Spec { dont_fragment, port: 1000 + index, ..Spec::plain(v6, udp, length) });
         }
         let mut packets = Vec::new();
         for (flow, twist, seed) in steps {

@@ -12,26 +12,14 @@ fn a_plain_packet_that_wants_its_checksum_gets_it_and_others_pass_unchanged() {
         let complete = spec.bytes();
         let segments = Segments::new(&VnetHeader::NONE, &complete).unwrap();
         assert_eq!(segments.unchanged(), Some(&complete[..]));
-        assert_eq!(
-            split(&VnetHeader::NONE, &complete),
-            std::slice::from_ref(&complete)
-        );
+        assert_eq!(split(&VnetHeader::NONE, &complete), std::slice::from_ref(&complete));
 
-        let header = VnetHeader {
-            gso_type: GSO_NONE,
-            gso_size: 0,
-            ..spec.vnet(0)
-        };
+        let header = VnetHeader { gso_type: GSO_NONE, gso_size: 0, ..spec.vnet(0) };
         let mut partial = complete.clone();
         let at = usize::from(header.csum_start + header.csum_offset);
         let view = IpView::parse(&complete).unwrap();
         let upper = u32::try_from(view.payload().len()).unwrap();
-        let pseudo = packet::checksum::pseudo_header(
-            view.source(),
-            view.destination(),
-            view.protocol(),
-            upper,
-        );
+        let pseudo = packet::checksum::pseudo_header(view.source(), view.destination(), view.protocol(), upper);
         partial[at..at + 2].copy_from_slice(&packet::checksum::fold(pseudo).to_be_bytes());
         assert_eq!(Segments::new(&header, &partial).unwrap().unchanged(), None);
         assert_eq!(split(&header, &partial), [complete]);
@@ -54,36 +42,16 @@ fn contradicting_offload_headers_are_refused() {
         change(&mut header);
         refuse(header, &tcp.bytes())
     };
-    assert_eq!(
-        with(|header| header.gso_type = GSO_TCPV6),
-        OffloadError::Protocol
-    );
-    assert_eq!(
-        with(|header| header.gso_type = GSO_UDP_L4),
-        OffloadError::Protocol
-    );
-    assert_eq!(
-        with(|header| header.gso_type = GSO_UDP),
-        OffloadError::GsoType(GSO_UDP)
-    );
-    assert_eq!(
-        with(|header| header.gso_type = 0x77),
-        OffloadError::GsoType(0x77)
-    );
-    assert_eq!(
-        with(|header| header.gso_size = 0),
-        OffloadError::SegmentSize
-    );
+    assert_eq!(with(|header| header.gso_type = GSO_TCPV6), OffloadError::Protocol);
+    assert_eq!(with(|header| header.gso_type = GSO_UDP_L4), OffloadError::Protocol);
+    assert_eq!(with(|header| header.gso_type = GSO_UDP), OffloadError::GsoType(GSO_UDP));
+    assert_eq!(with(|header| header.gso_type = 0x77), OffloadError::GsoType(0x77));
+    assert_eq!(with(|header| header.gso_size = 0), OffloadError::SegmentSize);
     let position = |start, offset| OffloadError::ChecksumPosition { start, offset };
     assert_eq!(with(|header| header.csum_start = 21), position(21, 16));
     assert_eq!(with(|header| header.csum_offset = 6), position(20, 6));
     for (start, offset) in [(0, 10), (19, 16), (20, 0xffff), (0xffff, 0xffff), (3040, 0)] {
-        let plain = VnetHeader {
-            gso_type: GSO_NONE,
-            csum_start: start,
-            csum_offset: offset,
-            ..good
-        };
+        let plain = VnetHeader { gso_type: GSO_NONE, csum_start: start, csum_offset: offset, ..good };
         let small = Spec::plain(false, false, 2988 - 12).bytes();
         assert_eq!(refuse(plain, &small), position(start, offset));
     }
@@ -96,6 +64,28 @@ fn contradicting_offload_headers_are_refused() {
     let mut cut = tcp.bytes();
     cut[2..4].copy_from_slice(&[0, 45]);
     assert_eq!(refuse(good, &cut), OffloadError::TransportHeader);
+}
+
+#[test]
+fn a_checksum_inside_an_ipv6_extension_header_is_refused() {
+    // IPv6, hop-by-hop options of 8 bytes (PadN), UDP of 8 bytes.
+    let mut packet = vec![0x60, 0, 0, 0, 0, 16, 0, 64];
+    packet.extend_from_slice(&[0xfd; 32]);
+    packet.extend_from_slice(&[17, 0, 1, 4, 0, 0, 0, 0]);
+    packet.extend_from_slice(&[0, 53, 0, 53, 0, 8, 0, 0]);
+    let plain = |start, offset| VnetHeader {
+        flags: NEEDS_CSUM,
+        gso_type: GSO_NONE,
+        csum_start: start,
+        csum_offset: offset,
+        ..VnetHeader::NONE
+    };
+    for start in 40..48 {
+        let refused =
+            packet::PacketError::Offload(packet::offload::OffloadError::ChecksumPosition { start, offset: 0 });
+        assert_eq!(Segments::new(&plain(start, 0), &packet).err(), Some(refused));
+    }
+    assert!(Segments::new(&plain(48, 6), &packet).is_ok());
 }
 
 #[test]

@@ -68,11 +68,7 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
     }
 
     /// Drops the next `count` datagrams which `predicate` matches.
-    pub fn drop_next(
-        &mut self,
-        count: u64,
-        predicate: impl FnMut(&Datagram<M>) -> bool + Send + 'static,
-    ) -> RuleId {
+    pub fn drop_next(&mut self, count: u64, predicate: impl FnMut(&Datagram<M>) -> bool + Send + 'static) -> RuleId {
         self.add_rule(Action::Drop, count, Box::new(predicate))
     }
 
@@ -92,10 +88,7 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
     }
 
     /// Puts the next datagram aside which `predicate` matches; those after it pass.
-    pub fn hold_next(
-        &mut self,
-        predicate: impl FnMut(&Datagram<M>) -> bool + Send + 'static,
-    ) -> RuleId {
+    pub fn hold_next(&mut self, predicate: impl FnMut(&Datagram<M>) -> bool + Send + 'static) -> RuleId {
         self.add_rule(Action::Hold, 1, Box::new(predicate))
     }
 
@@ -104,13 +97,7 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
         let released = self.take_held(rule);
         let count = released.len();
         for datagram in released {
-            self.trace.record(
-                now,
-                datagram.from,
-                datagram.to,
-                datagram.payload.as_ref(),
-                Fate::Released,
-            );
+            self.trace.record(now, datagram.from, datagram.to, datagram.payload.as_ref(), Fate::Released);
             self.depart(now, datagram, None);
         }
         count
@@ -120,13 +107,7 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
     pub fn discard(&mut self, now: Instant, rule: RuleId) -> usize {
         let discarded = self.take_held(rule);
         for datagram in &discarded {
-            self.trace.record(
-                now,
-                datagram.from,
-                datagram.to,
-                datagram.payload.as_ref(),
-                Fate::Dropped,
-            );
+            self.trace.record(now, datagram.from, datagram.to, datagram.payload.as_ref(), Fate::Dropped);
         }
         self.counters.dropped += discarded.len() as u64;
         discarded.len()
@@ -134,29 +115,20 @@ impl<M: AsRef<[u8]> + Clone> Network<M> {
 
     /// The datagrams put aside by `rule`, oldest first.
     pub fn held(&self, rule: RuleId) -> impl Iterator<Item = &Datagram<M>> {
-        self.held
-            .iter()
-            .filter(move |(id, _)| *id == rule)
-            .map(|(_, datagram)| datagram)
+        self.held.iter().filter(move |(id, _)| *id == rule).map(|(_, datagram)| datagram)
     }
 
     fn add_rule(&mut self, action: Action, left: u64, predicate: Predicate<M>) -> RuleId {
         let id = RuleId(self.next_rule);
         self.next_rule += 1;
-        self.rules.push(Rule {
-            id,
-            action,
-            left,
-            predicate,
-        });
+        self.rules.push(Rule { id, action, left, predicate });
         id
     }
 
     fn take_held(&mut self, rule: RuleId) -> Vec<Datagram<M>> {
         self.rules.retain(|known| known.id != rule);
-        let (taken, kept) = std::mem::take(&mut self.held)
-            .into_iter()
-            .partition::<VecDeque<_>, _>(|(id, _)| *id == rule);
+        let (taken, kept) =
+            std::mem::take(&mut self.held).into_iter().partition::<VecDeque<_>, _>(|(id, _)| *id == rule);
         self.held = kept;
         taken.into_iter().map(|(_, datagram)| datagram).collect()
     }
