@@ -7,7 +7,7 @@ use crate::spi::SpiAllocator;
 use crate::v2::IkeSa;
 use crate::wire::IkeSpi;
 use crypto::{Provider, Rng};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +18,8 @@ pub(crate) struct Context<'a> {
     pub(crate) provider: &'a dyn Provider,
     pub(crate) config: &'a EndpointConfig,
     pub(crate) peers: &'a BTreeMap<PeerName, Arc<PeerConfig>>,
+    /// Peers that an operator took down: nobody may come up as one of them.
+    pub(crate) disabled: &'a BTreeSet<PeerName>,
     pub(crate) spis: &'a mut SpiAllocator,
     pub(crate) next_child: &'a mut u64,
     pub(crate) outputs: &'a mut VecDeque<Output>,
@@ -29,8 +31,9 @@ pub(crate) struct Context<'a> {
 pub(crate) enum Action {
     /// A rekey made a new IKE SA.
     Add(Box<IkeSa>),
-    /// A rekey is decided: the children and waiting tasks go to the new SA.
-    Inherit { from: IkeSpi, to: IkeSpi },
+    /// A rekey is decided: the children and waiting tasks go to the new SA. `delete`: it is ours to delete the old one,
+    /// but not before its children are safe.
+    Inherit { from: IkeSpi, to: IkeSpi, delete: bool },
     /// A rekey lost a collision: its initiator deletes it.
     MakeRedundant(IkeSpi),
     /// An IKE SA was authenticated in both directions. `initial_contact`: the peer says it has no other.

@@ -8,8 +8,6 @@ use crate::v2::{IkeSa, State, Task};
 use crate::wire::IkeSpi;
 use std::time::{Duration, Instant};
 
-/// Two IKE SAs with one peer that came up within this time of each other were begun by both ends at once.
-const SIMULTANEOUS: Duration = Duration::from_secs(30);
 /// A duplicate that the other end should delete is deleted by us after this long.
 const DUPLICATE_GRACE: Duration = Duration::from_secs(15);
 /// A redundant SA that the peer should delete is deleted by us after this long.
@@ -21,7 +19,7 @@ impl Endpoint {
         while let Some(action) = self.actions.pop_front() {
             match action {
                 Action::Add(sa) => self.add(*sa, now),
-                Action::Inherit { from, to } => self.inherit(from, to, now),
+                Action::Inherit { from, to, delete } => self.inherit(from, to, delete, now),
                 Action::MakeRedundant(spi) => self.make_redundant(spi, now),
                 Action::Established { spi, initial_contact } => self.established(spi, initial_contact, now),
                 Action::ConnectFailed { peer, reason } => self.connect_failed(&peer, reason, now),
@@ -41,51 +39,68 @@ impl Endpoint {
         self.with_sa(spi, now, |sa, cx| sa.start_next(cx));
     }
 
-    /// Children and waiting tasks go from one SA to the one that takes over.
-    fn inherit(&mut self, from: IkeSpi, to: IkeSpi, now: Instant) {
+    /// Children and waiting tasks go from one SA to the one that takes over; then the old one may be deleted.
+    fn inherit(&mut self, from: IkeSpi, to: IkeSpi, delete: bool, now: Instant) {
+        let Some(heir) = self.sas.get_mut(&to).filter(|sa| !sa.is_closed()) else {
+            return self.disinherit(from, now);
+        };
+        heir.limbo = None;
+        let role = heir.role;
         let Some(old) = self.sas.get_mut(&from) else { return };
         let children = std::mem::take(&mut old.children);
-        let replaced = old.is_established() || matches!(old.state, State::Replaced);
-        if replaced {
-            old.state = State::Replaced;
-            old.rekey_at = None;
-            old.expires_at = Some(old.expires_at.map_or(now + OVERDUE_DELETE, |at| at.min(now + OVERDUE_DELETE)));
+        if old.heir.replace(to) != Some(to) {
+            let event = Event::IkeSaRekeyed { peer: old.peer.name.clone(), old: from, new: to, role };
+            self.outputs.push_back(Output::Event(event));
         }
-        let mut tasks = Vec::new();
+        if old.is_established() {
+            old.state = State::Replaced;
+        }
+        old.rekey_at = None;
+        old.expires_at = Some(old.expires_at.map_or(now + OVERDUE_DELETE, |at| at.min(now + OVERDUE_DELETE)));
+        let mut passed_on = Vec::new();
         old.queue.retain(|queued| match queued.task {
             Task::CreateChild(_) | Task::RekeyChild(_) | Task::DeleteChild(_) => {
-                tasks.push((queued.task.clone(), queued.not_before));
+                passed_on.push((queued.task.clone(), queued.not_before));
                 false
             }
-            Task::DeleteIke(_) | Task::Liveness => true,
+            Task::DeleteIke(_) => {
+                passed_on.push((queued.task.clone(), queued.not_before));
+                true
+            }
+            Task::Liveness => true,
             Task::RekeyIke => false,
         });
-        let heir = self.sas.get_mut(&to).filter(|sa| !sa.is_closed());
-        let target = if heir.is_some() { to } else { from };
-        if let Some(heir) = heir {
-            heir.limbo = None;
-        }
-        let Some(target_sa) = self.sas.get_mut(&target) else { return };
-        target_sa.children.extend(children);
-        for (task, not_before) in tasks {
-            target_sa.enqueue(task, not_before);
-        }
-        if target == from {
-            // The heir is gone already: so are the children.
-            self.with_sa(from, now, |sa, cx| {
-                let children: Vec<_> = sa.children.keys().copied().collect();
-                for child in children {
-                    sa.remove_child(child, DownReason::PeerDeleted, cx);
-                }
-            });
-            return;
-        }
-        self.after(from, now);
         self.with_sa(to, now, |sa, cx| {
+            sa.children.extend(children);
+            for (task, not_before) in passed_on {
+                sa.enqueue(task, not_before);
+            }
             sa.announce_path(cx);
             sa.start_next(cx);
         });
-        self.with_sa(from, now, |sa, cx| sa.start_next(cx));
+        self.with_sa(from, now, |sa, cx| {
+            if delete {
+                sa.enqueue(Task::DeleteIke(DownReason::Superseded), now);
+            }
+            sa.start_next(cx);
+        });
+    }
+
+    /// The heir is gone before it inherited: the old SA goes on, or its children go with it.
+    fn disinherit(&mut self, from: IkeSpi, now: Instant) {
+        self.with_sa(from, now, |sa, cx| {
+            if matches!(sa.state, State::Replaced) {
+                sa.state = State::Established;
+                return sa.try_again_later(Task::RekeyIke, cx);
+            }
+            let children: Vec<_> = sa.children.keys().copied().collect();
+            for child in children {
+                sa.remove_child(child, DownReason::PeerDeleted, cx);
+            }
+            let (peer, local_spi, reason) = (sa.peer.name.clone(), sa.local_spi, DownReason::PeerDeleted);
+            cx.actions.push_back(Action::Down { peer: peer.clone(), reason: reason.clone() });
+            cx.event(Event::IkeSaDown { peer, local_spi, reason });
+        });
     }
 
     fn make_redundant(&mut self, spi: IkeSpi, now: Instant) {
@@ -107,6 +122,7 @@ impl Endpoint {
         let Some(state) = self.states.get_mut(&peer) else { return };
         state.sas.insert(spi);
         state.attempts = 0;
+        state.exhausted = false;
         state.retry_at = None;
         state.hold.clear();
         let others: Vec<IkeSpi> = state.sas.iter().copied().filter(|other| *other != spi).collect();
@@ -124,7 +140,11 @@ impl Endpoint {
         if !same_peer || found.is_closed() {
             return;
         }
-        if initial_contact && !found.is_connecting() {
+        // Begun by both ends at once: each was under way here when the other came up.
+        let before = |at: Option<Instant>, other: &IkeSa| at.is_none_or(|at| other.created <= at);
+        let simultaneous =
+            found.role != made.role && before(found.established, made) && before(made.established, found);
+        if initial_contact && !found.is_connecting() && !simultaneous {
             // RFC 7296 §2.4: the peer has no other SA with us. Nobody is there to tell.
             self.with_sa(other, now, |sa, cx| sa.close(DownReason::Superseded, cx));
             return;
@@ -137,8 +157,7 @@ impl Endpoint {
         if !found.is_established() || found.is_closing() {
             return;
         }
-        let age = now.saturating_duration_since(found.established.unwrap_or(now));
-        let (loser, we_delete) = if found.role != made.role && age < SIMULTANEOUS {
+        let (loser, we_delete) = if simultaneous {
             let loser = if made.nonce < found.nonce { made } else { found };
             (loser.local_spi, loser.role == Role::Initiator)
         } else {

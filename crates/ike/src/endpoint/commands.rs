@@ -36,8 +36,13 @@ impl Endpoint {
         let gone: Vec<PeerName> = self.peers.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
         for name in gone {
             self.peers.remove(&name);
+            self.disabled.remove(&name);
             self.delete_sas(&name, &DownReason::Reconfigured, now);
             self.timers.set_peer(&name, None);
+            if let Some(state) = self.states.get_mut(&name) {
+                // What follows from the old configuration; the SAs say good-bye on their own.
+                *state = PeerState { sas: std::mem::take(&mut state.sas), source: state.source, ..PeerState::default() };
+            }
         }
         for (name, config) in wanted {
             match self.peers.get(&name).cloned() {
@@ -58,6 +63,11 @@ impl Endpoint {
         let renegotiate = needs_new_ike_sa(old, &config);
         let config = Arc::new(config);
         self.peers.insert(name.clone(), Arc::clone(&config));
+        if let Some(state) = self.states.get_mut(&name) {
+            // The change may be the remedy.
+            state.exhausted = false;
+            state.retry_at = None;
+        }
         if renegotiate {
             return self.delete_sas(&name, &DownReason::Reconfigured, now);
         }
@@ -125,39 +135,46 @@ impl Endpoint {
             return Err(CommandError::NoAddress(peer.clone()));
         }
         let state = self.states.entry(peer.clone()).or_default();
-        if std::mem::replace(&mut state.disabled, false) {
+        if self.disabled.remove(peer) || std::mem::replace(&mut state.exhausted, false) {
             state.attempts = 0;
         }
         state.retry_at = None;
         state.hold.clear();
+        state.stopped.retain(|name| !children.contains(name));
         state.asked.extend(children);
         self.reconcile(peer, now);
         self.carry_out(now);
         Ok(())
     }
 
-    /// The first packet for a child that is on demand. Unlike [`Self::up`] it neither overrules an operator nor hurries.
+    /// The first packet for a child that is on demand. Unlike [`Self::up`] it neither overrules an operator nor hurries:
+    /// after the last of a limited number of tries it starts them over, each after its pause.
     pub fn trigger(&mut self, peer: &PeerName, child: &ChildName, now: Instant) {
         let Some(state) = self.states.get_mut(peer) else { return };
-        if state.disabled || !state.asked.insert(child.clone()) {
+        if self.disabled.contains(peer) || state.stopped.contains(child) || !state.asked.insert(child.clone()) {
             return;
+        }
+        if std::mem::replace(&mut state.exhausted, false) {
+            state.attempts = 0;
         }
         self.reconcile(peer, now);
         self.carry_out(now);
     }
 
-    /// Takes a connection down until `up`, or one child until it is asked for again.
+    /// Takes a connection down until `up`: the peer cannot bring it up either. Or one child, until `up` or until the peer
+    /// asks for it.
     pub fn down(&mut self, peer: &PeerName, child: Option<&ChildName>, now: Instant) -> Result<(), CommandError> {
         let config = self.peer(peer)?;
         let children = Self::children_named(&config, child)?;
         let state = self.states.entry(peer.clone()).or_default();
         state.asked.retain(|name| !children.contains(name));
         if child.is_none() {
-            state.disabled = true;
+            self.disabled.insert(peer.clone());
             state.reason = DownReason::Administrative;
             self.delete_sas(peer, &DownReason::Administrative, now);
             return Ok(());
         }
+        state.stopped.extend(children.iter().cloned());
         self.each_child(peer, now, |sa_child| children.contains(&sa_child.name), Task::DeleteChild);
         Ok(())
     }
@@ -221,7 +238,7 @@ impl Endpoint {
     pub fn shutdown(&mut self, now: Instant) {
         let peers: Vec<PeerName> = self.peers.keys().cloned().collect();
         for peer in peers {
-            self.states.entry(peer.clone()).or_default().disabled = true;
+            self.disabled.insert(peer.clone());
             self.delete_sas(&peer, &DownReason::Administrative, now);
         }
     }
@@ -248,9 +265,9 @@ impl Endpoint {
         self.each_child(peer, now, |sa_child| sa_child.id == child, task);
     }
 
-    /// Why a peer is down when nothing was ever tried.
+    /// Whether nothing will be tried until somebody asks: taken down, or all tries failed.
     pub fn is_disabled(&self, peer: &PeerName) -> bool {
-        self.states.get(peer).is_some_and(|state: &PeerState| state.disabled)
+        self.disabled.contains(peer) || self.states.get(peer).is_some_and(|state| state.exhausted)
     }
 
     /// Says that an operator's command reached the endpoint; for the log.

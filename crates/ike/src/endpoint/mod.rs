@@ -38,9 +38,14 @@ pub struct Endpoint {
     rng: Box<dyn Rng>,
     peers: BTreeMap<PeerName, Arc<PeerConfig>>,
     states: BTreeMap<PeerName, PeerState>,
+    /// Peers that an operator took down.
+    disabled: BTreeSet<PeerName>,
     sas: BTreeMap<IkeSpi, IkeSa>,
     /// Answered IKE_SA_INIT requests: a repeated one must not make a second SA.
     initiators: BTreeMap<(SocketAddr, IkeSpi), IkeSpi>,
+    /// The same by our SPI, to find what to forget.
+    answered: BTreeMap<IkeSpi, (SocketAddr, IkeSpi)>,
+    /// Those of them that never proved who they are, until they are forgotten.
     half_open: BTreeSet<IkeSpi>,
     timers: Timers,
     spis: SpiAllocator,
@@ -67,8 +72,10 @@ impl Endpoint {
             rng,
             peers: BTreeMap::new(),
             states: BTreeMap::new(),
+            disabled: BTreeSet::new(),
             sas: BTreeMap::new(),
             initiators: BTreeMap::new(),
+            answered: BTreeMap::new(),
             half_open: BTreeSet::new(),
             timers: Timers::default(),
             spis: SpiAllocator::default(),
@@ -116,7 +123,7 @@ impl Endpoint {
         self.spis.in_use()
     }
 
-    /// Half-open IKE SAs (RFC 7296 §2.6).
+    /// Half-open IKE SAs (RFC 7296 §2.6), those refused a moment ago included: they hold memory too.
     pub fn half_open(&self) -> usize {
         self.half_open.len()
     }
@@ -135,6 +142,7 @@ impl Endpoint {
             provider: self.provider.as_ref(),
             config: &self.config,
             peers: &self.peers,
+            disabled: &self.disabled,
             spis: &mut self.spis,
             next_child: &mut self.next_child,
             outputs: &mut self.outputs,
@@ -149,7 +157,7 @@ impl Endpoint {
     /// Brings the indexes in line with what became of an SA.
     fn after(&mut self, spi: IkeSpi, _now: Instant) {
         let Some(sa) = self.sas.get(&spi) else { return };
-        if !sa.is_half_open() {
+        if sa.established.is_some() {
             self.half_open.remove(&spi);
         }
         let due = sa.poll_timeout(self.config.half_open_timeout);

@@ -24,8 +24,10 @@ pub(super) struct PeerState {
     pub(super) sas: BTreeSet<IkeSpi>,
     /// Children asked for by a packet or an operator, until they are up.
     pub(super) asked: BTreeSet<ChildName>,
-    /// An operator took it down.
-    pub(super) disabled: bool,
+    /// Children that an operator took down: not ours to start.
+    pub(super) stopped: BTreeSet<ChildName>,
+    /// All tries failed: nothing is tried until somebody asks.
+    pub(super) exhausted: bool,
     /// Negotiations that failed since it was last up.
     pub(super) attempts: u32,
     pub(super) retry_at: Option<Instant>,
@@ -44,7 +46,8 @@ impl Default for PeerState {
         PeerState {
             sas: BTreeSet::new(),
             asked: BTreeSet::new(),
-            disabled: false,
+            stopped: BTreeSet::new(),
+            exhausted: false,
             attempts: 0,
             retry_at: None,
             hold: BTreeMap::new(),
@@ -61,7 +64,7 @@ impl Endpoint {
         let Some(config) = self.peers.get(peer).cloned() else { return };
         let missing = self.missing_children(&config);
         let Some(state) = self.states.get_mut(peer) else { return };
-        if state.disabled || missing.is_empty() {
+        if self.disabled.contains(peer) || state.exhausted || missing.is_empty() {
             return self.timers.set_peer(peer, None);
         }
         let spis: Vec<IkeSpi> = state.sas.iter().copied().collect();
@@ -92,7 +95,8 @@ impl Endpoint {
         let wanted = config
             .children
             .iter()
-            .filter(|child| child.start == StartPolicy::OnLoad || state.asked.contains(&child.name));
+            .filter(|child| child.start == StartPolicy::OnLoad || state.asked.contains(&child.name))
+            .filter(|child| !state.stopped.contains(&child.name));
         let there = |name: &ChildName| sas.iter().any(|sa| sa.has_child(name) || sa.is_creating(name));
         wanted.map(|child| child.name.clone()).filter(|name| !there(name)).collect()
     }
@@ -161,7 +165,7 @@ impl Endpoint {
         state.retry_at = retry_in.map(|pause| now + pause);
         if exhausted {
             state.asked.clear();
-            state.disabled = true;
+            state.exhausted = true;
         }
         let event = Event::ConnectFailed { peer: peer.clone(), reason, retry_in };
         self.outputs.push_back(Output::Event(event));

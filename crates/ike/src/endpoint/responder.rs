@@ -13,7 +13,7 @@ use crate::v2::child::lower_nonce;
 use crate::v2::exchange::auth::HalfOpen;
 use crate::v2::exchange::create_child::Nonces;
 use crate::v2::payloads::Payloads;
-use crate::v2::select_peer::by_address;
+use crate::v2::select_peer::{Peers, by_address};
 use crate::v2::{Features, IkeSa, Session, State};
 use crate::wire::{Flags, Header, IkeSpi, Notify, NotifyType, Payload, PayloadType, parse_payloads, plain_message};
 use crypto::Group;
@@ -95,8 +95,9 @@ impl Endpoint {
         let (Some(offer), Some((number, public))) = (request.payloads.sa(), request.payloads.ke()) else {
             return self.ignore(request.path, IgnoredReason::Malformed);
         };
-        let peers: Vec<Arc<PeerConfig>> =
-            by_address(&self.peers, request.path.local.ip(), request.path.remote.ip()).into_iter().cloned().collect();
+        let peers = Peers { all: &self.peers, disabled: &self.disabled };
+        let (local, remote) = (request.path.local.ip(), request.path.remote.ip());
+        let peers: Vec<Arc<PeerConfig>> = by_address(peers, local, remote).into_iter().cloned().collect();
         let Some(nearest) = peers.first().cloned() else {
             self.ignore(request.path, IgnoredReason::NoPeer);
             return self.refuse(request, Notify::new(NotifyType::NO_PROPOSAL_CHOSEN));
@@ -186,8 +187,10 @@ impl Endpoint {
         sa.nonce = lower_nonce(request.nonce, &nonce);
         sa.answered_init(request.message, response.clone());
         self.sas.insert(local_spi, sa);
+        let key = (request.path.remote, remote_spi);
         self.half_open.insert(local_spi);
-        self.initiators.insert((request.path.remote, remote_spi), local_spi);
+        self.initiators.insert(key, local_spi);
+        self.answered.insert(local_spi, key);
         self.outputs.push_back(Output::Transmit(Transmit { path: request.path, message: response }));
         self.after(local_spi, now);
     }

@@ -79,7 +79,9 @@ impl Endpoint {
         let Some(sa) = self.sas.remove(&spi) else { return };
         self.timers.set_sa(spi, None);
         self.half_open.remove(&spi);
-        self.initiators.retain(|_, local| *local != spi);
+        if let Some(key) = self.answered.remove(&spi) {
+            self.initiators.remove(&key);
+        }
         if let Some(state) = self.states.get_mut(&sa.peer.name) {
             state.sas.remove(&spi);
         }

@@ -1,6 +1,6 @@
 //! A CHILD_SA as its IKE SA sees it: SPIs, selectors, age, and what is to become of it.
 
-use super::IkeSa;
+use super::{IkeSa, Task};
 use crate::config::{ChildName, Lifetime};
 use crate::context::{Action, Context};
 use crate::event::{ChildId, ChildInstall, DownReason, Event, Output, Role};
@@ -181,16 +181,40 @@ impl IkeSa {
         if let Some(successor) = successor {
             cx.outputs.push_back(Output::ActivateOutbound(successor));
         }
-        let linger = if removed.state == ChildState::Installed { Duration::ZERO } else { LINGER };
+        self.inherit_predecessors(child, successor, cx);
+        let other = self.has_child(&removed.name);
+        let replaced = removed.state != ChildState::Installed || other;
+        let superseded = matches!(reason, DownReason::Redundant | DownReason::Superseded);
+        let linger = if replaced || superseded { LINGER } else { Duration::ZERO };
         cx.outputs.push_back(Output::RemoveChild { child, linger });
         cx.spis.release_child(removed.spis.inbound, cx.now + linger);
         if removed.state == ChildState::Installed {
             let (peer, name) = (self.peer.name.clone(), removed.name.clone());
+            let reason = if other { DownReason::Redundant } else { reason };
             cx.actions.push_back(Action::ChildGone { peer: peer.clone(), reason: reason.clone() });
             cx.event(Event::ChildSaDown { peer, name, child, reason });
         }
         cx.actions.push_back(Action::Reconcile(self.peer.name.clone()));
         Some(removed)
+    }
+
+    /// What `gone` had replaced is now replaced by its successor; without one it carries the traffic again, unless it
+    /// is being deleted: the peer made `gone` and took it back, or it lost a collision that only the peer could see.
+    fn inherit_predecessors(&mut self, gone: ChildId, successor: Option<ChildId>, cx: &mut Context<'_>) {
+        let replaced = |child: &&ChildSa| child.state == ChildState::Replaced(gone);
+        let old: Vec<ChildId> = self.children.values().filter(replaced).map(|child| child.id).collect();
+        for id in old {
+            let deleting = self.is_deleting(id);
+            let Some(child) = self.children.get_mut(&id) else { continue };
+            match successor {
+                Some(successor) => child.state = ChildState::Replaced(successor),
+                None if deleting => {}
+                None => {
+                    child.state = ChildState::Installed;
+                    self.try_again_later(Task::RekeyChild(id), cx);
+                }
+            }
+        }
     }
 
     /// The child that the peer means by an SPI of its inbound direction, our outbound one (RFC 7296 §1.3.3, §1.4.1).

@@ -130,7 +130,7 @@ impl IkeSa {
         {
             // The peer has decided its rekey already and uses this SA: so do we (see `rekey_ike`). What it asks
             // for concerns children that are not here yet; its retransmission will find them.
-            cx.actions.push_back(Action::Inherit { from: old, to: self.local_spi });
+            cx.actions.push_back(Action::Inherit { from: old, to: self.local_spi, delete: false });
             return Ok(());
         }
         self.follow(path, header.exchange == ExchangeType::IkeAuth, cx);

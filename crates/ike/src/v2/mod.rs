@@ -120,6 +120,8 @@ pub struct IkeSa {
     pub(crate) rekey_collision: Option<RekeyCollision>,
     /// This SA was made by a peer's rekey that crosses one of ours on that SA, and who wins is not known here yet.
     pub(crate) limbo: Option<IkeSpi>,
+    /// The SA that took over from this one.
+    pub(crate) heir: Option<IkeSpi>,
     /// We know of no other IKE SA with the peer, and may say so in IKE_AUTH.
     pub(crate) initial_contact: bool,
 }
@@ -163,6 +165,7 @@ impl IkeSa {
             last_sent: now,
             rekey_collision: None,
             limbo: None,
+            heir: None,
             initial_contact: false,
         }
     }
@@ -211,9 +214,10 @@ impl IkeSa {
         }
         self.abandon_outstanding(cx);
         self.queue.clear();
-        if let Some(collision) = self.rekey_collision.take() {
+        let collision = self.rekey_collision.take();
+        if let Some(collision) = &collision {
             // Our own rekey is forgotten; the peer's stands and inherits (RFC 7296 §2.25.2).
-            cx.actions.push_back(Action::Inherit { from: self.local_spi, to: collision.theirs });
+            cx.actions.push_back(Action::Inherit { from: self.local_spi, to: collision.theirs, delete: false });
         } else {
             let children: Vec<ChildId> = self.children.keys().copied().collect();
             for child in children {
@@ -221,6 +225,8 @@ impl IkeSa {
             }
         }
         match was {
+            // Replaced by the peer's rekey, or that rekey itself before anybody used it: the peer is still up.
+            State::Established if collision.is_some() || self.limbo.is_some() => {}
             State::Established => {
                 let (peer, local_spi) = (self.peer.name.clone(), self.local_spi);
                 cx.actions.push_back(Action::Down { peer: peer.clone(), reason: reason.clone() });

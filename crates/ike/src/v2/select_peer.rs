@@ -4,22 +4,26 @@ use crate::config::{PeerConfig, PeerName};
 use crate::event::DownReason;
 use crate::id::Id;
 use crate::proposal::IkeSuite;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// The peers there are, and those of them that an operator took down.
+#[derive(Clone, Copy)]
+pub(crate) struct Peers<'a> {
+    pub(crate) all: &'a BTreeMap<PeerName, Arc<PeerConfig>>,
+    pub(crate) disabled: &'a BTreeSet<PeerName>,
+}
+
 /// Peers that may use these addresses: those that name the remote one before those that take any.
-pub(crate) fn by_address(
-    peers: &BTreeMap<PeerName, Arc<PeerConfig>>,
-    local: IpAddr,
-    remote: IpAddr,
-) -> Vec<&Arc<PeerConfig>> {
+pub(crate) fn by_address(peers: Peers<'_>, local: IpAddr, remote: IpAddr) -> Vec<&Arc<PeerConfig>> {
     let fits = |peer: &&Arc<PeerConfig>| {
         let local_fits = peer.local_address.is_none_or(|address| address == local || local.is_unspecified());
         let remote_fits = peer.remote_addresses.is_empty() || peer.remote_addresses.contains(&remote);
         local_fits && remote_fits
     };
-    let mut found: Vec<&Arc<PeerConfig>> = peers.values().filter(fits).collect();
+    let enabled = |peer: &&Arc<PeerConfig>| !peers.disabled.contains(&peer.name);
+    let mut found: Vec<&Arc<PeerConfig>> = peers.all.values().filter(enabled).filter(fits).collect();
     found.sort_by_key(|peer| (peer.remote_addresses.is_empty(), peer.local_address.is_none()));
     found
 }
@@ -44,10 +48,7 @@ fn allows(peer: &PeerConfig, suite: &IkeSuite) -> bool {
 }
 
 /// The peer whose identities, addresses and algorithms fit. One that names the identity comes before one that takes any.
-pub(crate) fn select_by_identity(
-    peers: &BTreeMap<PeerName, Arc<PeerConfig>>,
-    choice: &PeerChoice<'_>,
-) -> Result<Arc<PeerConfig>, DownReason> {
+pub(crate) fn select_by_identity(peers: Peers<'_>, choice: &PeerChoice<'_>) -> Result<Arc<PeerConfig>, DownReason> {
     let here = by_address(peers, choice.local, choice.remote);
     let named = |peer: &PeerConfig| peer.remote_id.as_ref().is_some_and(|id| id.same_as(choice.initiator));
     let fits = |peer: &PeerConfig| {

@@ -82,7 +82,7 @@ impl IkeSa {
     pub(crate) fn start_next(&mut self, cx: &mut Context<'_>) {
         while self.window.outstanding.is_none() && matches!(self.state, State::Established | State::Replaced) {
             // A DELETE of the whole SA overtakes everything else.
-            let ready = |queued: &Queued| queued.not_before <= cx.now;
+            let ready = |queued: &Queued| queued.not_before <= cx.now && self.may_start(&queued.task);
             let closing =
                 self.queue.iter().position(|queued| ready(queued) && matches!(queued.task, Task::DeleteIke(_)));
             let Some(index) = closing.or_else(|| self.queue.iter().position(ready)) else { return };
@@ -91,10 +91,19 @@ impl IkeSa {
         }
     }
 
-    fn start(&mut self, task: Task, cx: &mut Context<'_>) {
-        if matches!(self.state, State::Replaced) && !matches!(task, Task::DeleteIke(_) | Task::Liveness) {
-            return;
+    /// Whether a task belongs to this SA as it stands: a replaced one passes its work on to its successor, and one that
+    /// may be redundant says nothing that would make the peer believe in it.
+    pub(crate) fn may_start(&self, task: &Task) -> bool {
+        match task {
+            Task::DeleteIke(_) => true,
+            Task::Liveness => self.limbo.is_none(),
+            Task::CreateChild(_) | Task::RekeyChild(_) | Task::RekeyIke | Task::DeleteChild(_) => {
+                self.limbo.is_none() && !matches!(self.state, State::Replaced)
+            }
         }
+    }
+
+    fn start(&mut self, task: Task, cx: &mut Context<'_>) {
         match task {
             Task::CreateChild(name) => self.start_create_child(&name, cx),
             Task::RekeyChild(child) => self.start_rekey_child(child, cx),

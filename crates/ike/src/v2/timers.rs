@@ -28,8 +28,9 @@ impl IkeSa {
                 at(self.rekey_at);
                 at(self.expires_at);
                 if self.window.outstanding.is_none() {
-                    at(self.peer.dpd.interval.map(|interval| self.last_heard + interval));
-                    at(self.queue.iter().map(|queued| queued.not_before).min());
+                    at(self.liveness_due());
+                    let may_start = self.queue.iter().filter(|queued| self.may_start(&queued.task));
+                    at(may_start.map(|queued| queued.not_before).min());
                 }
                 if self.nat.local {
                     at(Some(self.last_sent + NAT_KEEPALIVE));
@@ -63,13 +64,16 @@ impl IkeSa {
             self.last_sent = cx.now;
             cx.outputs.push_back(Output::Keepalive(self.path));
         }
-        if let Some(interval) = self.peer.dpd.interval
-            && self.window.outstanding.is_none()
-            && self.last_heard + interval <= cx.now
-        {
+        if self.window.outstanding.is_none() && self.liveness_due().is_some_and(|due| due <= cx.now) {
             self.enqueue(Task::Liveness, cx.now);
         }
         self.start_next(cx);
+    }
+
+    /// When the silence of the peer becomes a question. An SA that may be redundant asks nothing.
+    fn liveness_due(&self) -> Option<Instant> {
+        let interval = self.peer.dpd.interval.filter(|_| self.limbo.is_none())?;
+        Some(self.last_heard + interval)
     }
 
     /// Sends the outstanding request again, or gives up.

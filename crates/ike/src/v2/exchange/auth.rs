@@ -16,7 +16,7 @@ use crate::event::{DownReason, Event, Role};
 use crate::id::Id;
 use crate::keys::psk_auth;
 use crate::v2::payloads::Payloads;
-use crate::v2::select_peer::{PeerChoice, select_by_identity};
+use crate::v2::select_peer::{PeerChoice, Peers, select_by_identity};
 use crate::v2::{IkeSa, State};
 use crate::wire::{ExchangeType, IdPayload, Notify, NotifyType, Payload};
 use crypto::SecretBytes;
@@ -232,7 +232,8 @@ impl IkeSa {
             initiator: &id.id,
             responder: payloads.id_responder().map(|id| &id.id),
         };
-        let config = select_by_identity(cx.peers, &choice)?;
+        let peers = Peers { all: cx.peers, disabled: cx.disabled };
+        let config = select_by_identity(peers, &choice)?;
         let signed = Signed { first_message: &half_open.init_request, other_nonce: &half_open.nonces.responder, id };
         if method != SHARED_KEY || !self.verify(Role::Initiator, &config.psk, &signed, auth) {
             return Err(DownReason::PskMismatch { id: id.id.clone() });

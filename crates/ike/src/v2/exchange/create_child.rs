@@ -156,7 +156,10 @@ impl IkeSa {
                 let (mut offer, group) = *retry;
                 match offer.share(Some(group), cx) {
                     Ok(()) => self.send_create_child(offer, cx),
-                    Err(reason) => self.child_failed(Some(name), reason, false, cx),
+                    Err(reason) => {
+                        cx.spis.release_child(offer.spi, cx.now);
+                        self.child_failed(Some(name), reason, false, cx);
+                    }
                 }
             }
             Conclusion::Refused { notify: NotifyType::TEMPORARY_FAILURE, .. } => {
@@ -317,11 +320,16 @@ impl IkeSa {
                 self.drop_duplicate(child, cx);
                 Reply::with(answer)
             }
-            Err(refusal) => {
-                self.child_failed(refusal.name, refusal.reason, false, cx);
-                Reply::only(refusal.notify)
-            }
+            Err(refusal) => self.refuse_child(refusal, false, cx),
         }
+    }
+
+    /// Answers no. Asking for another group is part of the negotiation and no failure.
+    pub(crate) fn refuse_child(&mut self, refusal: Refusal, rekey: bool, cx: &mut Context<'_>) -> Reply {
+        if refusal.notify.ty != NotifyType::INVALID_KE_PAYLOAD {
+            self.child_failed(refusal.name, refusal.reason, rekey, cx);
+        }
+        Reply::only(refusal.notify)
     }
 
     /// Accepts a child that the peer asks for: `rekeyed` is the one it replaces, `auth` has the nonces in IKE_AUTH.

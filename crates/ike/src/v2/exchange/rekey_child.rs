@@ -79,7 +79,10 @@ impl IkeSa {
                 }
                 match offer.share(Some(group), cx) {
                     Ok(()) => self.send_rekey_child(ChildRekey { old, offer, collision }, cx),
-                    Err(reason) => self.child_failed(Some(name), reason, true, cx),
+                    Err(reason) => {
+                        cx.spis.release_child(offer.spi, cx.now);
+                        self.child_failed(Some(name), reason, true, cx);
+                    }
                 }
             }
             Conclusion::Refused { notify, reason } => self.rekey_refused(old, name, collision, notify, reason, cx),
@@ -122,8 +125,9 @@ impl IkeSa {
         match notify {
             NotifyType::TEMPORARY_FAILURE => self.try_again_later(Task::RekeyChild(old), cx),
             NotifyType::CHILD_SA_NOT_FOUND => {
-                // The peer has no such child: neither should we. A new one is made from scratch if it is wanted.
-                self.child_failed(Some(name), reason.clone(), true, cx);
+                // "this request … to delete the Child SA" the peer lost (§2.25.1); what it carried needs a new one.
+                self.child_failed(Some(name.clone()), reason.clone(), true, cx);
+                self.enqueue(Task::CreateChild(name), cx.now);
                 self.remove_child(old, reason, cx);
             }
             _ => {
@@ -146,12 +150,7 @@ impl IkeSa {
         }
         let (new, answer) = match self.accept_child(payloads, Some(&old), None, cx) {
             Ok(accepted) => accepted,
-            Err(refusal) => {
-                if refusal.notify.ty != NotifyType::INVALID_KE_PAYLOAD {
-                    self.child_failed(refusal.name, refusal.reason, true, cx);
-                }
-                return Reply::only(refusal.notify);
-            }
+            Err(refusal) => return self.refuse_child(refusal, true, cx),
         };
         let nonce = new.nonce.clone();
         let theirs = self.install_child(new, cx);

@@ -13,7 +13,7 @@
 
 use super::{Exchange, Reply};
 use crate::context::{Action, Context};
-use crate::event::{DownReason, Event, Role};
+use crate::event::{DownReason, Role};
 use crate::keys::derive_ike_rekey;
 use crate::proposal::{IkeSuite, accept_ike, ike_to_wire, select_ike};
 use crate::v2::child::lower_nonce;
@@ -148,8 +148,6 @@ impl IkeSa {
             (Some(_), true) | (None, _) => new.local_spi,
         };
         if wins {
-            self.announce_rekey(&new, cx);
-            self.enqueue(Task::DeleteIke(DownReason::Superseded), cx.now);
             if let Some(collision) = collision {
                 cx.actions.push_back(Action::MakeRedundant(collision.theirs));
             }
@@ -159,12 +157,7 @@ impl IkeSa {
             new.enqueue(Task::DeleteIke(DownReason::Redundant), cx.now);
         }
         cx.actions.push_back(Action::Add(Box::new(new)));
-        cx.actions.push_back(Action::Inherit { from: self.local_spi, to: heir });
-    }
-
-    fn announce_rekey(&self, new: &IkeSa, cx: &mut Context<'_>) {
-        let (old, role) = (self.local_spi, new.role);
-        cx.event(Event::IkeSaRekeyed { peer: self.peer.name.clone(), old, new: new.local_spi, role });
+        cx.actions.push_back(Action::Inherit { from: self.local_spi, to: heir, delete: wins });
     }
 
     fn ike_rekey_refused(&mut self, notify: NotifyType, cx: &mut Context<'_>) {
@@ -173,7 +166,7 @@ impl IkeSa {
             self.state = State::Replaced;
             self.rekey_at = None;
             self.expires_at = Some(cx.now + OVERDUE_DELETE);
-            return cx.actions.push_back(Action::Inherit { from: self.local_spi, to: collision.theirs });
+            return cx.actions.push_back(Action::Inherit { from: self.local_spi, to: collision.theirs, delete: false });
         }
         if notify == NotifyType::TEMPORARY_FAILURE {
             return self.try_again_later(Task::RekeyIke, cx);
@@ -246,12 +239,11 @@ impl IkeSa {
             self.rekey_collision = Some(RekeyCollision { theirs, nonce: new.nonce.clone() });
             return cx.actions.push_back(Action::Add(Box::new(new)));
         }
-        self.announce_rekey(&new, cx);
         self.state = State::Replaced;
         self.rekey_at = None;
         self.expires_at = Some(cx.now + OVERDUE_DELETE);
         cx.actions.push_back(Action::Add(Box::new(new)));
-        cx.actions.push_back(Action::Inherit { from: self.local_spi, to: theirs });
+        cx.actions.push_back(Action::Inherit { from: self.local_spi, to: theirs, delete: false });
     }
 
     /// The SA that a rekey of this one makes (RFC 7296 §2.18): new keys from the old SK_d, message IDs from 0, everything
