@@ -35,7 +35,7 @@ pub(crate) enum Action {
     /// but not before its children are safe.
     Inherit { from: IkeSpi, to: IkeSpi, delete: bool },
     /// A rekey lost a collision: its initiator deletes it.
-    MakeRedundant(IkeSpi),
+    MakeRedundant { loser: IkeSpi, winner: IkeSpi },
     /// An IKE SA was authenticated in both directions. `initial_contact`: the peer says it has no other.
     Established { spi: IkeSpi, initial_contact: bool },
     /// A negotiation that we began failed.

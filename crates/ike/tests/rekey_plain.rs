@@ -9,9 +9,9 @@ fn under_traffic() -> Pair {
     for node in [A, B] {
         let now = pair.now();
         let end = pair.lab.node_mut(node);
-        end.strict = true;
         end.send_every(Some(std::time::Duration::from_millis(7)), now);
     }
+    pair.strict = true;
     pair.run(seconds(1));
     pair
 }

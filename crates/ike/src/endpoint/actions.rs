@@ -20,7 +20,7 @@ impl Endpoint {
             match action {
                 Action::Add(sa) => self.add(*sa, now),
                 Action::Inherit { from, to, delete } => self.inherit(from, to, delete, now),
-                Action::MakeRedundant(spi) => self.make_redundant(spi, now),
+                Action::MakeRedundant { loser, winner } => self.make_redundant(loser, winner, now),
                 Action::Established { spi, initial_contact } => self.established(spi, initial_contact, now),
                 Action::ConnectFailed { peer, reason } => self.connect_failed(&peer, reason, now),
                 Action::Down { peer, reason } => self.gone(&peer, &reason, true, now),
@@ -58,17 +58,14 @@ impl Endpoint {
         old.rekey_at = None;
         old.expires_at = Some(old.expires_at.map_or(now + OVERDUE_DELETE, |at| at.min(now + OVERDUE_DELETE)));
         let mut passed_on = Vec::new();
-        old.queue.retain(|queued| match queued.task {
-            Task::CreateChild(_) | Task::RekeyChild(_) | Task::DeleteChild(_) => {
+        old.queue.retain(|queued| match &queued.task {
+            // What the rekey was to prevent, or has done.
+            Task::RekeyIke | Task::DeleteIke(DownReason::Expired | DownReason::Superseded) => false,
+            Task::Liveness => true,
+            Task::CreateChild(_) | Task::RekeyChild(_) | Task::DeleteChild(_) | Task::DeleteIke(_) => {
                 passed_on.push((queued.task.clone(), queued.not_before));
                 false
             }
-            Task::DeleteIke(_) => {
-                passed_on.push((queued.task.clone(), queued.not_before));
-                true
-            }
-            Task::Liveness => true,
-            Task::RekeyIke => false,
         });
         self.with_sa(to, now, |sa, cx| {
             sa.children.extend(children);
@@ -103,10 +100,11 @@ impl Endpoint {
         });
     }
 
-    fn make_redundant(&mut self, spi: IkeSpi, now: Instant) {
-        self.with_sa(spi, now, |sa, _| {
+    fn make_redundant(&mut self, loser: IkeSpi, winner: IkeSpi, now: Instant) {
+        self.with_sa(loser, now, |sa, _| {
             if sa.is_established() {
                 sa.state = State::Replaced;
+                sa.heir = Some(winner);
                 sa.limbo = None;
                 sa.rekey_at = None;
                 sa.queue.clear();

@@ -251,11 +251,13 @@ impl Endpoint {
         let Some(owner) = owner else { return };
         self.with_sa(owner, now, |sa, cx| {
             sa.heard(now);
+            sa.confirm(now, |heard| heard.id == child);
             if let Some(path) = newest_path
                 && sa.nat.found()
             {
                 sa.follow(path, false, cx);
             }
+            sa.start_next(cx);
         });
     }
 

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 
 /// How long a replaced child's inbound SA still accepts packets that were under way.
 pub(crate) const LINGER: Duration = Duration::from_secs(5);
+/// A child that the peer asked for counts as known to it this long after our last answer, if nothing proves it earlier.
+/// A peer that did not get the answer repeats its request within this time.
+const CONFIRMED_AFTER: Duration = Duration::from_secs(60);
 /// A child that the peer should delete, and does not, is deleted by us after this long.
 const OVERDUE_DELETE: Duration = Duration::from_secs(120);
 
@@ -43,6 +46,8 @@ pub struct ChildSa {
     pub role: Role,
     /// Lower of the two nonces of that exchange (RFC 7296 §2.8.1).
     pub(crate) nonce: Vec<u8>,
+    /// The peer asked for it and may not have our answer yet: until then we assume that it has not.
+    pub(crate) unconfirmed: Option<Instant>,
 }
 
 /// What is to become of a child.
@@ -147,10 +152,32 @@ impl IkeSa {
             expires_at,
             role: new.role,
             nonce: new.nonce,
+            unconfirmed: None,
         };
         self.children.insert(child, sa);
         cx.actions.push_back(Action::Reconcile(peer.name.clone()));
         child
+    }
+
+    /// The peer was (again) sent the answer that tells it of these children. Until it shows that it has it, a rekey or a
+    /// DELETE of ours would speak of a child that the peer does not know.
+    pub(crate) fn await_confirmation(&mut self, now: Instant, which: impl Fn(&ChildSa) -> bool) {
+        for child in self.children.values_mut().filter(|child| which(child)) {
+            child.unconfirmed = Some(now + CONFIRMED_AFTER);
+        }
+    }
+
+    /// The peer has shown that it knows these children: what waited for that may start.
+    pub(crate) fn confirm(&mut self, now: Instant, which: impl Fn(&ChildSa) -> bool) {
+        for child in self.children.values_mut().filter(|child| which(child)) {
+            if child.unconfirmed.take().is_none() {
+                continue;
+            }
+            let tasks = [Task::RekeyChild(child.id), Task::DeleteChild(child.id)];
+            for queued in self.queue.iter_mut().filter(|queued| tasks.contains(&queued.task)) {
+                queued.not_before = queued.not_before.min(now);
+            }
+        }
     }
 
     /// Marks `old` as taken over by `new`; whoever must delete it does so, at the latest after [`OVERDUE_DELETE`].

@@ -125,6 +125,8 @@ impl IkeSa {
         };
         self.window.requests.reset();
         self.heard(cx.now);
+        // A new request follows the answer to the last one (RFC 7296 §2.3).
+        self.confirm(cx.now, |_| true);
         if let Some(old) = self.limbo
             && !is_delete_of_ike(first, &body)
         {
@@ -193,6 +195,7 @@ impl IkeSa {
         for message in &answered.datagrams {
             cx.transmit(Transmit { path, message: message.clone() });
         }
+        self.await_confirmation(cx.now, |child| child.unconfirmed.is_some());
         Ok(())
     }
 

@@ -95,7 +95,8 @@ impl IkeSa {
     /// may be redundant says nothing that would make the peer believe in it.
     pub(crate) fn may_start(&self, task: &Task) -> bool {
         match task {
-            Task::DeleteIke(_) => true,
+            // Not before its children are with its successor.
+            Task::DeleteIke(_) => self.heir.is_some() || !matches!(self.state, State::Replaced),
             Task::Liveness => self.limbo.is_none(),
             Task::CreateChild(_) | Task::RekeyChild(_) | Task::RekeyIke | Task::DeleteChild(_) => {
                 self.limbo.is_none() && !matches!(self.state, State::Replaced)
@@ -104,6 +105,12 @@ impl IkeSa {
     }
 
     fn start(&mut self, task: Task, cx: &mut Context<'_>) {
+        if let Task::RekeyChild(child) | Task::DeleteChild(child) = task
+            && let Some(until) = self.children.get(&child).and_then(|child| child.unconfirmed)
+            && until > cx.now
+        {
+            return self.enqueue(task, until);
+        }
         match task {
             Task::CreateChild(name) => self.start_create_child(&name, cx),
             Task::RekeyChild(child) => self.start_rekey_child(child, cx),

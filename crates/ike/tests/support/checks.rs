@@ -28,13 +28,14 @@ pub fn agreement(ends: &[End], now: Instant, disturbed: bool) -> Result<(), Viol
         }
     }
     let [a, b] = ends else { return Ok(()) };
+    let busy = [a, b].into_iter().any(|end| end.endpoint.sas().any(|sa| sa.is_waiting()));
     for (from, to, sender) in [(a, b, 0), (b, a, 1)] {
         for ((_, name), id) in from.plane.current() {
             let Some(child) = from.plane.children.get(&id) else { continue };
             match to.plane.inbound(child.spis.outbound.get(), now) {
                 Some(key) if key == child.outbound_key => {}
                 Some(_) => return Err(format!("end {sender} sends {name} with other keys than its peer expects")),
-                None if disturbed || to.endpoint.sas().any(|sa| sa.is_waiting()) => {}
+                None if disturbed || busy => {}
                 None => return Err(format!("end {sender} sends {name} on an SPI its peer does not have")),
             }
         }

@@ -91,8 +91,17 @@ pub struct Pair {
     pub setup: Setup,
     /// An SA went down without the peer knowing: disagreement is allowed until both ends converged again.
     pub disturbed: bool,
+    /// A packet for an SA nobody has is a fault while nothing disturbs the pair.
+    pub strict: bool,
     generation: u64,
-    watched: [u64; 2],
+    watched: Watched,
+}
+
+/// What a pair remembers from step to step.
+#[derive(Clone, Copy, Default)]
+struct Watched {
+    downs: [u64; 2],
+    unknown: u64,
 }
 
 /// The start of virtual time: any instant will do.
@@ -111,7 +120,7 @@ impl Pair {
             let sockets = [IKE_PORT, NAT_PORT, ESP_PORT].map(|port| SocketAddr::new(address, port));
             lab.add(end, &sockets);
         }
-        Pair { lab, setup, disturbed: false, generation: 0, watched: [0; 2] }
+        Pair { lab, setup, disturbed: false, strict: false, generation: 0, watched: Watched::default() }
     }
 
     /// The present.
@@ -185,9 +194,12 @@ impl Pair {
     /// As [`Self::run`]; the fault is the caller's to judge.
     pub fn try_run(&mut self, time: Duration) -> Result<(), Violation> {
         let deadline = self.now() + time;
-        let (mut disturbed, mut watched) = (self.disturbed, self.watched);
+        let (mut disturbed, mut watched, strict) = (self.disturbed, self.watched, self.strict);
         let stop = self.lab.run_until_with(deadline, |lab, _| {
-            Self::watch(lab, &mut disturbed, &mut watched);
+            let lost = watched.look(lab, &mut disturbed);
+            if lost && strict && !disturbed {
+                return Err("a packet was lost: it came on an SPI that is not there".to_owned());
+            }
             checks::agreement(lab.nodes(), lab.now(), disturbed)
         });
         self.disturbed = disturbed;
@@ -196,13 +208,6 @@ impl Pair {
             Stop::Deadline | Stop::Quiet => Ok(()),
             Stop::Violation(found) => Err(found),
             Stop::Livelock(node) => Err(format!("end {} never comes to rest", node.0)),
-        }
-    }
-
-    fn watch(lab: &Lab<End>, disturbed: &mut bool, watched: &mut [u64; 2]) {
-        for (end, seen) in lab.nodes().iter().zip(watched) {
-            *disturbed |= end.totals.downs > *seen;
-            *seen = end.totals.downs;
         }
     }
 
@@ -288,6 +293,18 @@ impl Pair {
             }
         }
         text
+    }
+}
+
+impl Watched {
+    /// Notes what went down; whether a packet was lost since the last step.
+    fn look(&mut self, lab: &Lab<End>, disturbed: &mut bool) -> bool {
+        for (end, seen) in lab.nodes().iter().zip(&mut self.downs) {
+            *disturbed |= end.totals.downs > *seen;
+            *seen = end.totals.downs;
+        }
+        let unknown = lab.nodes().iter().map(|end| end.totals.unknown).sum();
+        std::mem::replace(&mut self.unknown, unknown) < unknown
     }
 }
 

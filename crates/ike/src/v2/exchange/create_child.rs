@@ -317,6 +317,7 @@ impl IkeSa {
         match self.accept_child(payloads, None, None, cx) {
             Ok((new, answer)) => {
                 let child = self.install_child(new, cx);
+                self.await_confirmation(cx.now, |new| new.id == child);
                 self.drop_duplicate(child, cx);
                 Reply::with(answer)
             }

@@ -18,9 +18,11 @@ use ipsec::Spi;
 impl IkeSa {
     /// Deletes a child, and with it all others that wait to be deleted.
     pub(crate) fn start_delete_children(&mut self, child: ChildId, cx: &mut Context<'_>) {
+        let children = &self.children;
+        let known = |id| children.get(&id).is_none_or(|sa| sa.unconfirmed.is_none_or(|at| at <= cx.now));
         let mut doomed = vec![child];
         self.queue.retain(|queued| match queued.task {
-            Task::DeleteChild(child) if queued.not_before <= cx.now => {
+            Task::DeleteChild(child) if queued.not_before <= cx.now && known(child) => {
                 doomed.push(child);
                 false
             }

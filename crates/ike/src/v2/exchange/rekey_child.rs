@@ -154,6 +154,7 @@ impl IkeSa {
         };
         let nonce = new.nonce.clone();
         let theirs = self.install_child(new, cx);
+        self.await_confirmation(cx.now, |new| new.id == theirs);
         self.replace_child(old.id, theirs, cx.now);
         self.queue.retain(|queued| queued.task != Task::RekeyChild(old.id));
         if let Some(ours) = self.own_rekey_of(&old) {

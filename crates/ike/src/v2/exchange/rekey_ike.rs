@@ -149,10 +149,11 @@ impl IkeSa {
         };
         if wins {
             if let Some(collision) = collision {
-                cx.actions.push_back(Action::MakeRedundant(collision.theirs));
+                cx.actions.push_back(Action::MakeRedundant { loser: collision.theirs, winner: heir });
             }
         } else {
             new.state = State::Replaced;
+            new.heir = Some(heir);
             new.rekey_at = None;
             new.enqueue(Task::DeleteIke(DownReason::Redundant), cx.now);
         }
