@@ -2,7 +2,8 @@
 //!
 //! The packet path: [`tun`] (packets in and out of the kernel's stack), [`udp`] and [`esp_socket`] (packets to and from peers),
 //! all in the batches of [`batch`]. The rest of the machine: [`netlink`], [`netns`], [`poll`], [`signals`], [`clock`], [`rng`].
-//! All of it together: [`gateway`]. The operator's side: [`control`], [`sd_notify`], [`capture`], [`harden`].
+//! All of it together: [`gateway`]. The operator's side: [`control`], [`sd_notify`], [`capture`], [`harden`]. Two sites on one machine:
+//! [`lab`].
 
 pub mod batch;
 pub mod capture;
@@ -11,6 +12,7 @@ pub mod control;
 pub mod esp_socket;
 pub mod gateway;
 pub mod harden;
+pub mod lab;
 pub mod netlink;
 pub mod netns;
 pub mod poll;

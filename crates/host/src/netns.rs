@@ -66,6 +66,11 @@ impl NetNs {
         Ok(Self { handle: Arc::new(file) })
     }
 
+    /// The descriptor that keeps it alive.
+    pub(crate) fn handle(&self) -> Arc<File> {
+        Arc::clone(&self.handle)
+    }
+
     /// Moves the calling thread into this namespace, for good.
     pub fn enter(&self) -> Result<(), NetNsError> {
         namespace::enter_network(self.handle.as_fd()).map_err(|source| match source.kind() {

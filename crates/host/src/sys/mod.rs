@@ -5,6 +5,7 @@
 
 pub(crate) mod control;
 pub(crate) mod event;
+pub(crate) mod lab;
 pub(crate) mod message;
 pub(crate) mod namespace;
 pub(crate) mod process;
