@@ -84,13 +84,14 @@ impl Underpass {
         world.directory().join(name).join("underpass.log")
     }
 
+    /// Ready is who answers: from then on nothing may leave in clear, and a first packet on demand is kept.
     fn wait_ready(&mut self) -> Result<(), LabError> {
-        let socket = self.directory.join("ctl.sock");
-        wait_for("the gateway's control socket", READY, || {
+        wait_for("the gateway answering `underpass status`", READY, || {
             if !self.daemon.is_running() {
                 return Err(LabError::Broken(format!("the gateway ended at its start: {}", self.log().trim())));
             }
-            Ok(std::os::unix::net::UnixStream::connect(&socket).ok().map(drop))
+            let answers = self.directory.join("ctl.sock").exists() && self.control(&["status", "--json"])?.success;
+            Ok(answers.then_some(()))
         })
     }
 

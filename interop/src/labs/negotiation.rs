@@ -165,21 +165,25 @@ fn on_demand(lab: &mut LabContext) -> Result<Report, LabError> {
 
 fn wrong_key(lab: &mut LabContext) -> Result<Report, LabError> {
     let ours = Ours { psk: "a key nobody else has", ..Ours::at_g1() };
-    refused(lab, &ours)
+    refused(lab, &ours, "AUTHENTICATION_FAILED")
 }
 
 fn no_proposal(lab: &mut LabContext) -> Result<Report, LabError> {
     let ours = Ours { ike: vec!["aes256gcm16-prfsha384-ecp384"], ..Ours::at_g1() };
-    refused(lab, &ours)
+    refused(lab, &ours, "NO_PROPOSAL_CHOSEN")
 }
 
-fn refused(lab: &mut LabContext, ours: &Ours) -> Result<Report, LabError> {
+/// The connection stays down, status names the peer's refusal, and nothing leaves in clear.
+fn refused(lab: &mut LabContext, ours: &Ours, named: &str) -> Result<Report, LabError> {
     let couple = Couple::start(lab, ours, &swan_at_g2())?;
-    let reason = wait_for("status giving a reason", SOON, || {
+    let mut last = String::new();
+    let reason = wait_for(&format!("status giving {named} as the reason"), SOON, || {
         let connection = couple.ours.connection(SITE)?;
         ensure(connection["state"] != "up", || "it came up".to_owned())?;
-        Ok(Some(connection["reason"].clone()).filter(|reason| reason["code"].is_string()))
-    })?;
+        last = connection["reason"].to_string();
+        Ok(last.contains(named).then(|| last.clone()))
+    });
+    let reason = reason.map_err(|error| LabError::Broken(format!("{error}; the last one was {last}")))?;
     couple.ensure_silent()?;
-    Ok(format!("{reason}").into())
+    Ok(reason.into())
 }
