@@ -1,6 +1,7 @@
 //! The CHILD_SAs that the endpoint asked for, as SAs of the data plane, and the table made of them.
 
 use crate::desired::{DesiredState, PolicyAction};
+use crate::path_mtu::PathMtus;
 use crate::table::{ForwardingTable, InboundEntry, OutboundEntry, Slot};
 use crypto::{CbcIv, Rng};
 use ike::config::{ChildName, Lifetime, PeerName, StartPolicy};
@@ -194,7 +195,8 @@ impl Children {
     }
 
     /// The table that these children and the desired state make.
-    pub(crate) fn table(&self, desired: &DesiredState, generation: u64) -> ForwardingTable {
+    pub(crate) fn table(&self, desired: &DesiredState, paths: &PathMtus, generation: u64) -> ForwardingTable {
+        let path_mtu = |child: &Child| paths.towards(child.remote(), desired.gateway.path_mtu);
         let mut slots = Vec::new();
         let mut policies: Vec<Policy<usize>> = desired
             .policies
@@ -223,16 +225,14 @@ impl Children {
                     peer: connection.peer.name.clone(),
                     child: config.name.clone(),
                     on_demand: config.start == StartPolicy::OnDemand,
-                    outbound: active
-                        .map(|(id, child)| Arc::new(child.outbound_entry(id, desired.gateway.path_mtu)))
-                        .collect(),
+                    outbound: active.map(|(id, child)| Arc::new(child.outbound_entry(id, path_mtu(child)))).collect(),
                 });
             }
         }
         let inbound = self
             .by_id
             .iter()
-            .map(|(id, child)| (child.spis.inbound, Arc::new(child.inbound_entry(*id, desired.gateway.path_mtu))));
+            .map(|(id, child)| (child.spis.inbound, Arc::new(child.inbound_entry(*id, path_mtu(child)))));
         ForwardingTable {
             generation,
             spd: Spd::new(policies),
@@ -244,13 +244,18 @@ impl Children {
 }
 
 impl Child {
+    /// The peer's address.
+    pub(crate) fn remote(&self) -> IpAddr {
+        match self.encapsulation {
+            Encapsulation::Udp { remote, .. } => remote.ip(),
+            Encapsulation::Plain { remote, .. } => remote,
+        }
+    }
+
     /// Largest inner packet, in bytes.
     pub(crate) fn inner_mtu(&self, path_mtu: u16) -> u16 {
-        let (remote, udp) = match self.encapsulation {
-            Encapsulation::Udp { remote, .. } => (remote.ip(), true),
-            Encapsulation::Plain { remote, .. } => (remote, false),
-        };
-        let outer = match remote {
+        let udp = matches!(self.encapsulation, Encapsulation::Udp { .. });
+        let outer = match self.remote() {
             IpAddr::V4(_) => IpVersion::V4,
             IpAddr::V6(_) => IpVersion::V6,
         };

@@ -5,12 +5,13 @@
 use crate::children::Children;
 use crate::desired::{Connection, DesiredState, TunnelOptions};
 use crate::path::Feedback;
+use crate::path_mtu::PathMtus;
 use crate::table::ForwardingTable;
 use crypto::{Provider, Rng};
-use ike::config::{ChildName, Path, PeerName};
+use ike::config::{ChildName, Path, PeerConfig, PeerName};
 use ike::event::{ChildInstall, DownReason, Event, Output as IkeOutput, Transmit};
 use ike::{CommandError, Endpoint};
-use ipsec::TunnelPolicy;
+use ipsec::{Spi, TunnelPolicy};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub struct Engine {
     pub(crate) desired: DesiredState,
     pub(crate) endpoint: Endpoint,
     pub(crate) children: Children,
+    pub(crate) paths: PathMtus,
     rng: Box<dyn Rng>,
     waiting: BTreeMap<(PeerName, ChildName), Waiting>,
     generation: u64,
@@ -75,6 +77,7 @@ impl Engine {
             desired: DesiredState { gateway: desired.gateway.clone(), ..DesiredState::default() },
             endpoint,
             children: Children::default(),
+            paths: PathMtus::default(),
             rng,
             waiting: BTreeMap::new(),
             generation: 0,
@@ -128,8 +131,34 @@ impl Engine {
         self.collect(now);
     }
 
+    /// A router (or this machine) said by ICMP that a packet to `remote` was too big for a link of `mtu` bytes; `spi` is the
+    /// outbound SPI of that packet where the message told it. Believed within limits (RFC 4301 §8.2.1): only for an SA we
+    /// have, never below the smallest MTU of the IP version, for ten minutes. Returns the MTU when it is news.
+    pub fn handle_path_mtu(&mut self, remote: IpAddr, spi: Option<Spi>, mtu: u32, now: Instant) -> Option<u16> {
+        let fits = |child: &crate::children::Child| {
+            child.remote() == remote && spi.is_none_or(|spi| child.spis.outbound == spi)
+        };
+        if !self.children.by_id.values().any(fits) {
+            return None;
+        }
+        let news = self.paths.learn(remote, mtu, self.desired.gateway.path_mtu, now)?;
+        self.dirty = true;
+        self.collect(now);
+        Some(news)
+    }
+
+    /// The MTU of the path to a remote gateway as it is known now, bytes of IP packet.
+    pub fn path_mtu(&self, remote: IpAddr) -> u16 {
+        self.paths.towards(remote, self.desired.gateway.path_mtu)
+    }
+
     /// Keeps a packet for a child that is on its way up, and asks for the child.
     fn keep(&mut self, peer: PeerName, child: ChildName, packet: Vec<u8>, now: Instant) {
+        if self.children.of(&peer, &child).iter().any(|(id, _)| self.children.is_active(*id)) {
+            // It came up while the packet was on its way here.
+            self.publish();
+            return self.outputs.push_back(Output::Inject(vec![packet]));
+        }
         self.endpoint.trigger(&peer, &child, now);
         let key = (peer, child);
         if !self.waiting.contains_key(&key) && self.waiting.len() >= WAITING_CHILDREN {
@@ -152,6 +181,10 @@ impl Engine {
         if self.children.expire(now) {
             self.dirty = true;
         }
+        let children = &self.children.by_id;
+        if self.paths.expire(now, |remote| children.values().any(|child| child.remote() == remote)) {
+            self.dirty = true;
+        }
         self.waiting.retain(|_, waiting| waiting.since + WAITING_TIME > now);
         self.endpoint.handle_timeout(now);
         self.collect(now);
@@ -161,7 +194,8 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let heard = (!self.children.by_id.is_empty()).then_some(self.next_heard);
         let waiting = self.waiting.values().map(|waiting| waiting.since + WAITING_TIME).min();
-        [self.endpoint.poll_timeout(), self.children.next_expiry(), heard, waiting].into_iter().flatten().min()
+        let due = [self.endpoint.poll_timeout(), self.children.next_expiry(), self.paths.next_expiry(), heard, waiting];
+        due.into_iter().flatten().min()
     }
 
     /// The next thing to do.
@@ -200,6 +234,22 @@ impl Engine {
         let result = self.endpoint.rekey_child(peer, child, now);
         self.collect(now);
         result
+    }
+
+    /// The machine slept, or its clock was set ahead: asks every peer now whether it lives, and tries again at once where a
+    /// connection waits to be tried again. A peer without liveness checks is not asked (RFC 7296 §2.4).
+    pub fn suspect_all(&mut self, now: Instant) {
+        let peers = |connection: &Connection| connection.peer.clone();
+        let configured: Vec<PeerConfig> = self.desired.connections.values().map(peers).collect();
+        let mut impatient = configured.clone();
+        for peer in &mut impatient {
+            peer.dpd.interval = peer.dpd.interval.map(|_| Duration::ZERO);
+        }
+        // A check begins when the peer was silent for the interval: for this moment, that is none.
+        self.endpoint.apply(impatient, now);
+        self.endpoint.handle_timeout(now);
+        self.endpoint.apply(configured, now);
+        self.collect(now);
     }
 
     /// Tells all peers that we go.
@@ -262,7 +312,7 @@ impl Engine {
             return;
         }
         self.generation += 1;
-        let table = Arc::new(self.children.table(&self.desired, self.generation));
+        let table = Arc::new(self.children.table(&self.desired, &self.paths, self.generation));
         self.outputs.push_back(Output::Publish(Arc::clone(&table)));
         let up = table.slots.iter().filter(|slot| !slot.outbound.is_empty());
         for slot in up {

@@ -255,7 +255,7 @@ impl Engine {
                 Encapsulation::Udp { .. } => "udp",
                 Encapsulation::Plain { .. } => "esp",
             }),
-            mtu: data.map(|child| child.inner_mtu(self.desired.gateway.path_mtu)),
+            mtu: data.map(|child| child.inner_mtu(self.path_mtu(child.remote()))),
             bytes_in: data.map_or(0, |child| child.inbound.bytes()),
             packets_in: data.map_or(0, |child| child.inbound.packets()),
             bytes_out: data.map_or(0, |child| child.outbound.bytes()),
