@@ -65,19 +65,46 @@ impl Egress<'_> {
         if segments.segment_len(0) > mtu {
             return self.oversized(entry, segments, packet, out);
         }
-        let count = segments.count();
-        let first = self.reserve(entry, count)?;
+        self.seal_each_segment(entry, segments, packet, out)
+    }
+
+    fn seal_each_segment(
+        &mut self,
+        entry: &OutboundEntry,
+        segments: &Segments<'_>,
+        packet: &[u8],
+        out: &mut impl Outgoing,
+    ) -> Result<(), DropReason> {
         let to = departure(entry, packet);
-        for index in 0..count {
+        self.seal_each(entry, segments.count(), |egress, index, sequence| {
             let inner_len = segments.segment_len(index);
-            let sequence = first.saturating_add(index as u64);
-            self.seal_into(entry, &to, sequence, inner_len, out, |room| segments.write(index, room) == inner_len)?;
+            egress.seal_into(entry, &to, sequence, inner_len, out, |room| segments.write(index, room) == inner_len)
+        })
+    }
+
+    /// Seals `count` packets under sequence numbers reserved at once; at the end of an SA's life, one by one, so that a
+    /// burst longer than what is left uses it up and is not dropped whole, again and again.
+    fn seal_each(
+        &mut self,
+        entry: &OutboundEntry,
+        count: usize,
+        mut seal: impl FnMut(&Self, usize, u64) -> Result<(), DropReason>,
+    ) -> Result<(), DropReason> {
+        let mut index = 0;
+        while index < count {
+            let (first, granted) = self.reserve(entry, (count - index) as u64)?;
+            for sequence in first..first.saturating_add(granted) {
+                seal(self, index, sequence)?;
+                index += 1;
+            }
         }
         Ok(())
     }
 
-    fn reserve(&mut self, entry: &OutboundEntry, count: usize) -> Result<u64, DropReason> {
-        let reserved = entry.sa.reserve(count as u64);
+    /// Takes `count` sequence numbers, or one; returns the first and how many.
+    fn reserve(&mut self, entry: &OutboundEntry, count: u64) -> Result<(u64, u64), DropReason> {
+        let take = |count| entry.sa.reserve(count).map(|first| (first, count));
+        let reserved = take(count).or_else(|_| take(1));
         let state = entry.sa.lifetime_state();
         if state != LifetimeState::Within {
             let hard = reserved.is_err();
@@ -134,12 +161,7 @@ impl Egress<'_> {
                 Err(DropReason::TooBig)
             }
             Fit::FragmentFirst => self.seal_fragments(entry, segments, packet, out),
-            Fit::Ok | Fit::FragmentOuter => {
-                let first_sequence = self.reserve(entry, 1)?;
-                let to = departure(entry, packet);
-                let len = first.len();
-                self.seal_into(entry, &to, first_sequence, len, out, |room| copy(&first, room))
-            }
+            Fit::Ok | Fit::FragmentOuter => self.seal_each_segment(entry, segments, packet, out),
         }
     }
 
@@ -158,12 +180,10 @@ impl Egress<'_> {
             fragment_v4(&whole, usize::from(entry.inner_mtu), |piece| pieces.push(piece.to_vec()))
                 .map_err(|_| DropReason::TooBig)?;
         }
-        let first = self.reserve(entry, pieces.len())?;
-        for (index, piece) in pieces.iter().enumerate() {
-            let sequence = first.saturating_add(index as u64);
-            self.seal_into(entry, &to, sequence, piece.len(), out, |room| copy(piece, room))?;
-        }
-        Ok(())
+        self.seal_each(entry, pieces.len(), |egress, index, sequence| {
+            let Some(piece) = pieces.get(index) else { return Ok(()) };
+            egress.seal_into(entry, &to, sequence, piece.len(), out, |room| copy(piece, room))
+        })
     }
 
     /// Nothing can carry the packet now: it asks for its child where that is on demand, and waits; else it is dropped.
