@@ -2,4 +2,8 @@
 
 mod support;
 
+mod limits;
+mod nat;
+mod on_demand;
+mod rekey;
 mod tunnels;

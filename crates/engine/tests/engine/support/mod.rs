@@ -6,5 +6,6 @@ pub mod packets;
 pub mod pair;
 
 pub use config::*;
+pub use gateway::*;
 pub use packets::*;
 pub use pair::*;
