@@ -71,9 +71,13 @@ impl IkeSa {
         self.is_under_way(&task) || self.queue.iter().any(|queued| queued.task == task)
     }
 
-    /// Whether we mean to delete this whole SA.
+    /// Whether we mean to delete this whole SA. One whose lifetime ended while its rekey is under way may still be saved.
     pub(crate) fn is_closing(&self) -> bool {
-        let queued = |queued: &Queued| matches!(queued.task, Task::DeleteIke(_));
+        let queued = |queued: &Queued| match queued.task {
+            Task::DeleteIke(DownReason::Expired) => !self.is_rekeying(),
+            Task::DeleteIke(_) => true,
+            _ => false,
+        };
         self.queue.iter().any(queued)
             || matches!(self.window.outstanding.as_ref().map(|o| &o.exchange), Some(Exchange::DeleteIke(_)))
     }

@@ -73,8 +73,6 @@ pub struct Rekeys {
     pub one_ike_in: u64,
     /// The next one.
     pub next: Instant,
-    /// No more after this.
-    pub until: Instant,
 }
 
 /// One end.
@@ -256,9 +254,6 @@ impl End {
             return;
         }
         rekeys.next = now + rekeys.random.between(rekeys.min, rekeys.max);
-        if rekeys.next > rekeys.until {
-            rekeys.next = rekeys.until + Duration::from_secs(1_000_000_000);
-        }
         let ike = rekeys.random.below(rekeys.one_ike_in.max(1)) == 0;
         let peers: Vec<PeerName> = self.endpoint.sas().map(|sa| sa.peer().name.clone()).take(1).collect();
         for peer in peers {

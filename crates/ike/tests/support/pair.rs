@@ -287,7 +287,12 @@ impl Pair {
                 text.push_str(&format!("  SAD #{} {} {} {active}\n", id.0, child.spis.inbound, child.spis.outbound));
             }
             let from = end.events.len().saturating_sub(24);
-            for (at, event) in end.events.iter().skip(from) {
+            let landmark = |event: &Event| {
+                use Event::{ConnectFailed, Connecting, IkeSaDown, IkeSaUp};
+                matches!(event, IkeSaUp { .. } | IkeSaDown { .. } | Connecting { .. } | ConnectFailed { .. })
+            };
+            let shown = end.events.iter().enumerate().filter(|(at, (_, event))| *at >= from || landmark(event));
+            for (at, event) in shown.map(|(_, event)| event) {
                 let at = at.saturating_duration_since(self.now() - self.lab.elapsed());
                 text.push_str(&format!("  {:>12.6}s {event:?}\n", at.as_secs_f64()));
             }
