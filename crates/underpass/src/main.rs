@@ -2,6 +2,7 @@
 
 mod client;
 mod commands;
+mod demo;
 mod duration;
 mod exit;
 mod files;
@@ -23,6 +24,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(commands::demo::Args),
     Gateway(commands::gateway::Args),
     Status(commands::status::Args),
     Up(commands::up::Args),
@@ -37,6 +39,7 @@ enum Command {
 impl Command {
     fn json(&self) -> bool {
         match self {
+            Command::Demo(args) => args.json,
             Command::Gateway(args) => args.json,
             Command::Status(args) => args.control.json,
             Command::Up(args) => args.control.json,
@@ -51,6 +54,7 @@ impl Command {
 
     fn run(&self, out: &mut dyn Write) -> Result<Exit, Failure> {
         match self {
+            Command::Demo(args) => commands::demo::run(args, out),
             Command::Gateway(args) => commands::gateway::run(args, out),
             Command::Status(args) => commands::status::run(args, out),
             Command::Up(args) => commands::up::run(args, out),

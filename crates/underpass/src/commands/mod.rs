@@ -1,6 +1,7 @@
 //! One file per subcommand. Data goes to standard output, messages to standard error.
 
 pub mod capture;
+pub mod demo;
 pub mod down;
 pub mod gateway;
 pub mod log;

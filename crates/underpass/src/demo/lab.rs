@@ -1,0 +1,181 @@
+//! The ground the demo stands on: five namespaces, four wires, and the addresses.
+//!
+//! ```text
+//!  host a ─ gateway a ─ internet ─ gateway b ─ host b
+//! ```
+//! Both gateways have a default route into the internet, as a real one has: what a gateway does not stop leaves in clear.
+
+use super::error::{StepError, io_error};
+use host::netlink::{Netlink, Prefix, Route};
+use host::netns::{NetNs, enable_forwarding};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd;
+
+/// One of the two sites.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Site {
+    /// It starts the tunnel.
+    A,
+    /// It answers.
+    B,
+}
+
+impl Site {
+    /// Both.
+    pub const BOTH: [Site; 2] = [Site::A, Site::B];
+
+    /// The site at the other end.
+    pub fn other(self) -> Site {
+        match self {
+            Site::A => Site::B,
+            Site::B => Site::A,
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Site::A => "site-a",
+            Site::B => "site-b",
+        }
+    }
+
+    /// The host behind its gateway.
+    pub fn host(self) -> Ipv4Addr {
+        match self {
+            Site::A => Ipv4Addr::new(10, 91, 1, 2),
+            Site::B => Ipv4Addr::new(10, 93, 1, 2),
+        }
+    }
+
+    /// Its gateway's address inside.
+    pub fn inside(self) -> Ipv4Addr {
+        match self {
+            Site::A => Ipv4Addr::new(10, 91, 1, 1),
+            Site::B => Ipv4Addr::new(10, 93, 1, 1),
+        }
+    }
+
+    /// Its gateway's address on the internet.
+    pub fn outside(self) -> Ipv4Addr {
+        match self {
+            Site::A => Ipv4Addr::new(192, 0, 2, 1),
+            Site::B => Ipv4Addr::new(198, 51, 100, 1),
+        }
+    }
+
+    /// The router its gateway is connected to.
+    fn router(self) -> Ipv4Addr {
+        match self {
+            Site::A => Ipv4Addr::new(192, 0, 2, 2),
+            Site::B => Ipv4Addr::new(198, 51, 100, 2),
+        }
+    }
+
+    /// Its network, 24 bits of it.
+    pub fn network(self) -> Ipv4Addr {
+        match self {
+            Site::A => Ipv4Addr::new(10, 91, 1, 0),
+            Site::B => Ipv4Addr::new(10, 93, 1, 0),
+        }
+    }
+
+    /// Whether an address belongs to its network.
+    pub fn owns(self, address: Ipv4Addr) -> bool {
+        address.octets()[..3] == self.network().octets()[..3]
+    }
+}
+
+/// Bits of a site's network.
+pub const NETWORK_BITS: u8 = 24;
+/// Bits of a wire into the internet.
+const WIRE_BITS: u8 = 30;
+
+/// The namespaces of one site.
+#[derive(Clone, Debug)]
+pub struct SiteSpaces {
+    /// Behind the gateway.
+    pub host: NetNs,
+    /// The gateway.
+    pub gateway: NetNs,
+}
+
+/// All namespaces.
+#[derive(Clone, Debug)]
+pub struct Lab {
+    a: SiteSpaces,
+    b: SiteSpaces,
+    /// A router between.
+    pub internet: NetNs,
+}
+
+impl Lab {
+    /// Builds it.
+    ///
+    /// # Errors
+    /// The kernel refuses something.
+    pub fn build() -> Result<Lab, StepError> {
+        let site = || Ok::<_, StepError>(SiteSpaces { host: NetNs::new()?, gateway: NetNs::new()? });
+        let lab = Lab { a: site()?, b: site()?, internet: NetNs::new()? };
+        for site in Site::BOTH {
+            let SiteSpaces { host, gateway } = lab.at(site);
+            wire((host, "lan", site.host()), (gateway, "lan", site.inside()), NETWORK_BITS)?;
+            wire((gateway, "wan", site.outside()), (&lab.internet, site.name(), site.router()), WIRE_BITS)?;
+            host.run(|| default_route(site.inside()))??;
+            gateway.run(|| default_route(site.router()))??;
+        }
+        for router in [&lab.a.gateway, &lab.b.gateway, &lab.internet] {
+            router.run(enable_forwarding)?.map_err(io_error("let a gateway forward packets"))?;
+        }
+        Ok(lab)
+    }
+
+    /// The namespaces of a site.
+    pub fn at(&self, site: Site) -> &SiteSpaces {
+        match site {
+            Site::A => &self.a,
+            Site::B => &self.b,
+        }
+    }
+
+    /// Every namespace with its name for people.
+    pub fn spaces(&self) -> [(&'static str, &NetNs); 5] {
+        [
+            ("host of site-a", &self.a.host),
+            ("gateway of site-a", &self.a.gateway),
+            ("internet", &self.internet),
+            ("gateway of site-b", &self.b.gateway),
+            ("host of site-b", &self.b.host),
+        ]
+    }
+}
+
+/// One end of a wire: where, the interface's name, its address.
+type End<'l> = (&'l NetNs, &'l str, Ipv4Addr);
+
+fn wire(near: End<'_>, far: End<'_>, bits: u8) -> Result<(), StepError> {
+    near.0.run(|| Netlink::open()?.create_veth(near.1, far.1, Some(far.0.as_fd())))??;
+    for (namespace, name, address) in [near, far] {
+        namespace.run(|| configure(name, address, bits))??;
+    }
+    Ok(())
+}
+
+fn configure(name: &str, address: Ipv4Addr, bits: u8) -> Result<(), StepError> {
+    let mut netlink = Netlink::open()?;
+    netlink.set_loopback_up()?;
+    let missing = || StepError::Unexpected(format!("the interface {name} is not there"));
+    let link = netlink.link_by_name(name)?.ok_or_else(missing)?.index;
+    netlink.add_address(link, prefix(address, bits)?)?;
+    Ok(netlink.set_up(link, true)?)
+}
+
+fn default_route(router: Ipv4Addr) -> Result<(), StepError> {
+    let route = Route::via(prefix(Ipv4Addr::UNSPECIFIED, 0)?, router.into());
+    Ok(Netlink::open()?.add_route(&route)?)
+}
+
+fn prefix(address: Ipv4Addr, bits: u8) -> Result<Prefix, StepError> {
+    Prefix::new(IpAddr::V4(address), bits)
+        .ok_or_else(|| StepError::Unexpected(format!("{address}/{bits} is no prefix")))
+}

@@ -1,0 +1,297 @@
+//! The two gateways: child processes of this very program, with a configuration as anybody would write it, asked over their control
+//! sockets as anybody would ask.
+
+use super::error::{StepError, io_error};
+use super::lab::{Lab, NETWORK_BITS, Site};
+use crate::client::Gateway;
+use crate::tunnels::{Status, items, reason, text};
+use crypto::Rng;
+use host::lab::spawn_bound;
+use host::rng::OsRng;
+use serde_json::{Value, json};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Name of the connection and of its child, at both ends.
+pub const CONNECTION: &str = "demo";
+/// Name of the child.
+pub const CHILD: &str = "net";
+/// Between two looks at a gateway.
+const INTERVAL: Duration = Duration::from_millis(10);
+/// Random bytes in the pre-shared key.
+const PSK_LEN: usize = 32;
+
+/// The running gateways.
+#[derive(Clone, Default, Debug)]
+pub struct Gateways(Arc<Mutex<Vec<(Site, Child)>>>);
+
+impl Gateways {
+    /// Starts a site's gateway. The kernel kills it when the calling thread ends.
+    ///
+    /// # Errors
+    /// Its log cannot be written, or the program not be started.
+    pub fn start(&self, lab: &Lab, files: &Files) -> Result<(), StepError> {
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&files.log);
+        let log = log.map_err(io_error("write a gateway's log"))?;
+        let mut command = Command::new(program());
+        command.args(["gateway", "-c"]).arg(&files.config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        // What belongs to a service that started us is not for our children; Ctrl-C is ours to handle.
+        command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID").process_group(0);
+        let child = spawn_bound(&mut command, &lab.at(files.site).gateway).map_err(io_error("start a gateway"))?;
+        self.with(|running| running.push((files.site, child)));
+        Ok(())
+    }
+
+    /// `kill -9` of a site's gateway.
+    pub fn kill(&self, site: Site) {
+        self.with(|running| {
+            for (_, child) in running.iter_mut().filter(|(at, _)| *at == site) {
+                end(child);
+            }
+            running.retain(|(at, _)| *at != site);
+        });
+    }
+
+    /// The same of all.
+    pub fn kill_all(&self) {
+        Site::BOTH.into_iter().for_each(|site| self.kill(site));
+    }
+
+    /// Whether a site's gateway has ended by itself.
+    fn has_ended(&self, site: Site) -> bool {
+        let ended = |child: &mut Child| child.try_wait().is_ok_and(|status| status.is_some());
+        self.with(|running| running.iter_mut().any(|(at, child)| *at == site && ended(child)))
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Vec<(Site, Child)>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn end(child: &mut Child) {
+    // It may have ended by itself; then there is only its memory to free.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// This program. A file that was replaced while it runs is still behind `/proc/self/exe`.
+fn program() -> PathBuf {
+    std::env::current_exe().ok().filter(|path| path.exists()).unwrap_or_else(|| "/proc/self/exe".into())
+}
+
+/// Where a gateway's files are.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// Whose.
+    pub site: Site,
+    /// The configuration.
+    config: PathBuf,
+    /// The control socket.
+    pub socket: PathBuf,
+    log: PathBuf,
+}
+
+impl Files {
+    /// Writes configuration and secrets of both gateways below `directory`.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn write(directory: &Path) -> Result<[Files; 2], StepError> {
+        let mut key = [0; PSK_LEN];
+        OsRng.fill(&mut key);
+        let psk: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let of = |site: Site| -> Result<Files, StepError> {
+            let home = directory.join(site.name());
+            DirBuilder::new().mode(0o700).create(&home).map_err(io_error("make a directory"))?;
+            let files = Files {
+                site,
+                config: home.join("underpass.toml"),
+                socket: home.join("ctl.sock"),
+                log: home.join("log"),
+            };
+            write(&files.config, &configuration(site, &files.socket))?;
+            write(&home.join("secrets.toml"), &format!("[psk]\n{CONNECTION} = \"{psk}\"\n"))?;
+            Ok(files)
+        };
+        Ok([of(Site::A)?, of(Site::B)?])
+    }
+
+    /// Why the gateway is not as it should be: the last line of its log.
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        log.lines().last().map_or_else(String::new, |line| format!(": {}", crate::client::clean(line)))
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), StepError> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file: File| file.write_all(text.as_bytes())).map_err(io_error("write a configuration"))
+}
+
+fn configuration(site: Site, socket: &Path) -> String {
+    let other = site.other();
+    let start = match site {
+        Site::A => "on-load",
+        Site::B => "passive",
+    };
+    // A JSON string is a TOML string.
+    let socket = Value::from(socket.to_string_lossy());
+    format!(
+        "[gateway]
+interface = \"underpass0\"
+listen = [\"{outside}\"]
+socket = {socket}
+
+[connection.{CONNECTION}]
+local_address = \"{outside}\"
+remote_address = \"{remote}\"
+local_id = \"{name}.example\"
+remote_id = \"{other_name}.example\"
+retransmit_initial_milliseconds = 250
+
+[connection.{CONNECTION}.child.{CHILD}]
+local_subnets = [\"{network}/{NETWORK_BITS}\"]
+remote_subnets = [\"{other_network}/{NETWORK_BITS}\"]
+start = \"{start}\"
+",
+        outside = site.outside(),
+        remote = other.outside(),
+        name = site.name(),
+        other_name = other.name(),
+        network = site.network(),
+        other_network = other.network(),
+    )
+}
+
+/// One end of the tunnel as its gateway sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct End {
+    /// The child is there.
+    pub up: bool,
+    /// SPIs of the IKE SA: initiator's, responder's.
+    pub ike: (String, String),
+    /// SPIs of the child: inbound, outbound.
+    pub child: (String, String),
+    /// SAs of the child, old ones included.
+    pub sas: u64,
+    /// Algorithms of the IKE SA and of the child.
+    pub suites: (String, String),
+    /// Why it is not up.
+    pub reason: Option<String>,
+}
+
+impl End {
+    fn read(status: &Status) -> End {
+        let connections = items(&status.0, "connections");
+        let connection = connections.first().copied().unwrap_or(&Value::Null);
+        let children = items(connection, "children");
+        let child = children.first().copied().unwrap_or(&Value::Null);
+        let ike = connection.get("ike").unwrap_or(&Value::Null);
+        let words = |value: &Value, name: &str| text(value, name).to_owned();
+        End {
+            up: Status::is_up(connection, None),
+            ike: (words(ike, "spi_i"), words(ike, "spi_r")),
+            child: (words(child, "spi_in"), words(child, "spi_out")),
+            sas: child.get("sas").and_then(Value::as_u64).unwrap_or(0),
+            suites: (words(ike, "suite"), words(child, "suite")),
+            reason: reason(connection),
+        }
+    }
+
+    /// Whether two ends are of one tunnel, with nothing old left.
+    pub fn agrees(&self, other: &End) -> bool {
+        let crossed = self.child.0 == other.child.1 && self.child.1 == other.child.0;
+        self.up && other.up && self.ike == other.ike && crossed && (self.sas, other.sas) == (1, 1)
+    }
+}
+
+/// Both gateways, asked together.
+#[derive(Debug)]
+pub struct Pair<'p> {
+    /// The processes.
+    pub gateways: &'p Gateways,
+    /// Their files.
+    pub files: &'p [Files; 2],
+}
+
+impl Pair<'_> {
+    fn of(&self, site: Site) -> &Files {
+        match site {
+            Site::A => &self.files[0],
+            Site::B => &self.files[1],
+        }
+    }
+
+    /// Gives a gateway an order.
+    ///
+    /// # Errors
+    /// It does not answer, or refuses.
+    pub fn order(&self, site: Site, command: &str, child: Option<&str>) -> Result<(), StepError> {
+        let request = json!({ "command": command, "connection": CONNECTION, "child": child });
+        Gateway::at(&self.of(site).socket).ask(&request)?;
+        Ok(())
+    }
+
+    /// Waits until a gateway answers.
+    ///
+    /// # Errors
+    /// It ends instead, or not within `patience`.
+    pub fn wait_serving(&self, site: Site, patience: Duration) -> Result<(), StepError> {
+        self.until(patience, "serving", |_| true, &[site]).map(drop)
+    }
+
+    /// Waits until both ends are as they should be; `what` says how, for the error.
+    ///
+    /// # Errors
+    /// They are not within `patience`.
+    pub fn wait(
+        &self,
+        patience: Duration,
+        what: &str,
+        holds: impl Fn(&End, &End) -> bool,
+    ) -> Result<[End; 2], StepError> {
+        let both = |ends: &[End]| matches!(ends, [a, b] if holds(a, b));
+        let ends = self.until(patience, what, both, &Site::BOTH)?;
+        ends.try_into().map_err(|_| StepError::Unexpected("two gateways have two ends".to_owned()))
+    }
+
+    fn until(
+        &self,
+        patience: Duration,
+        what: &str,
+        holds: impl Fn(&[End]) -> bool,
+        sites: &[Site],
+    ) -> Result<Vec<End>, StepError> {
+        let start = Instant::now();
+        loop {
+            let ask = |site: &Site| Status::of(&Gateway::at(&self.of(*site).socket)).map(|status| End::read(&status));
+            let asked: Result<Vec<End>, _> = sites.iter().map(ask).collect();
+            if let Ok(ends) = &asked
+                && holds(ends)
+            {
+                return Ok(asked?);
+            }
+            if let Some(site) = sites.iter().find(|site| self.gateways.has_ended(**site)) {
+                let words = self.of(*site).last_words();
+                return Err(StepError::Unexpected(format!("the gateway of {} has ended{words}", site.name())));
+            }
+            if start.elapsed() >= patience {
+                let why = match asked {
+                    Ok(ends) => ends.iter().find_map(|end| end.reason.clone()).unwrap_or_default(),
+                    Err(failure) => failure.message,
+                };
+                let words = sites.iter().map(|site| format!("\n  {}{}", site.name(), self.of(*site).last_words()));
+                let words: String = words.collect();
+                let seconds = patience.as_secs();
+                return Err(StepError::Unexpected(format!("not {what} within {seconds} s: {why}{words}")));
+            }
+            std::thread::sleep(INTERVAL);
+        }
+    }
+}
