@@ -37,8 +37,21 @@ pub(crate) struct Child {
     /// Order of preference among the children of a slot; `None` while we must not send on it.
     rank: Option<u64>,
     born: u64,
+    /// Why nothing is sent on it although the endpoint still has it.
+    silence: Option<Silence>,
+    /// When its lifetime is over.
+    expires: Option<Instant>,
     /// Removed, but packets may still be under way to it until then.
     pub(crate) lingers_until: Option<Instant>,
+}
+
+/// Why nothing is sent on a child any more: its DELETE may have to wait for its turn (RFC 7296 §2.3), its packets do not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Silence {
+    /// An operator took it down.
+    TakenDown,
+    /// Its lifetime is over.
+    Expired,
 }
 
 /// All CHILD_SAs of the data plane.
@@ -63,11 +76,12 @@ fn limits(lifetime: &Lifetime) -> SaLimits {
 }
 
 impl Children {
-    /// Makes the SAs of a child.
+    /// Makes the SAs of a child; `taken_down` says that its connection was meanwhile.
     pub(crate) fn install(
         &mut self,
         install: ChildInstall,
         tunnel: TunnelPolicy,
+        taken_down: bool,
         rng: &mut dyn Rng,
         now: Instant,
     ) -> Result<(), SaError> {
@@ -88,6 +102,9 @@ impl Children {
             selectors.clone(),
         )?;
         let born = self.rank();
+        // The successor of a child that was taken down while its rekey was under way goes down with it.
+        let old = install.replaces.and_then(|old| self.by_id.get(&old));
+        let taken_down = taken_down || old.is_some_and(|old| old.silence == Some(Silence::TakenDown));
         let child = Child {
             peer: install.peer,
             name: install.name,
@@ -103,8 +120,10 @@ impl Children {
             heard: Arc::default(),
             heard_seen: 0,
             last_heard: None,
-            rank: install.outbound_active.then_some(born),
+            rank: (install.outbound_active && !taken_down).then_some(born),
             born,
+            silence: taken_down.then_some(Silence::TakenDown),
+            expires: install.lifetime.time.map(|time| now + time),
             lingers_until: None,
         };
         self.by_id.insert(install.child, child);
@@ -119,7 +138,7 @@ impl Children {
     /// From now on send on this child rather than on any other of its slot.
     pub(crate) fn activate(&mut self, child: ChildId) {
         let rank = self.rank();
-        if let Some(child) = self.by_id.get_mut(&child) {
+        if let Some(child) = self.by_id.get_mut(&child).filter(|child| child.silence.is_none()) {
             child.rank = Some(rank);
         }
     }
@@ -128,7 +147,7 @@ impl Children {
     /// Returns whether anything changed.
     pub(crate) fn first_heard(&mut self, child: ChildId) -> bool {
         match self.by_id.get_mut(&child) {
-            Some(child) if child.rank.is_none() && child.lingers_until.is_none() => {
+            Some(child) if child.rank.is_none() && child.lingers_until.is_none() && child.silence.is_none() => {
                 child.rank = Some(child.born);
                 true
             }
@@ -139,6 +158,47 @@ impl Children {
     /// Whether we may send on it.
     pub(crate) fn is_active(&self, child: ChildId) -> bool {
         self.by_id.get(&child).is_some_and(|child| child.rank.is_some() && child.lingers_until.is_none())
+    }
+
+    /// Stops sending on the children of a peer, or on those of one name.
+    pub(crate) fn take_down(&mut self, peer: &PeerName, name: Option<&ChildName>) {
+        for child in self.named(peer, name) {
+            child.silence = Some(Silence::TakenDown);
+            child.rank = None;
+        }
+    }
+
+    /// Undoes [`Self::take_down`] for what the endpoint still has.
+    pub(crate) fn bring_up(&mut self, peer: &PeerName, name: Option<&ChildName>) {
+        for child in self.named(peer, name) {
+            if child.silence == Some(Silence::TakenDown) && child.lingers_until.is_none() {
+                child.silence = None;
+                child.rank = Some(child.born);
+            }
+        }
+    }
+
+    fn named<'a>(
+        &'a mut self,
+        peer: &'a PeerName,
+        name: Option<&'a ChildName>,
+    ) -> impl Iterator<Item = &'a mut Child> {
+        let named = move |child: &&mut Child| &child.peer == peer && name.is_none_or(|name| &child.name == name);
+        self.by_id.values_mut().filter(named)
+    }
+
+    /// Stops sending on the children whose lifetime is over, and names those that were still sent on.
+    pub(crate) fn silence_expired(&mut self, now: Instant) -> Vec<(PeerName, ChildName)> {
+        let over = |child: &&mut Child| child.expires.is_some_and(|at| at <= now);
+        let mut silenced = Vec::new();
+        for child in self.by_id.values_mut().filter(over) {
+            child.expires = None;
+            child.silence.get_or_insert(Silence::Expired);
+            if child.rank.take().is_some() {
+                silenced.push((child.peer.clone(), child.name.clone()));
+            }
+        }
+        silenced
     }
 
     pub(crate) fn relocate(&mut self, child: ChildId, encapsulation: Encapsulation) {
@@ -164,9 +224,9 @@ impl Children {
         before != self.by_id.len()
     }
 
-    /// When the next one has lingered long enough.
+    /// When the next one has lingered long enough, or its lifetime is over.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        self.by_id.values().filter_map(|child| child.lingers_until).min()
+        self.by_id.values().flat_map(|child| [child.lingers_until, child.expires]).flatten().min()
     }
 
     /// Children on which packets were received since the last call.

@@ -12,7 +12,7 @@ use ike::config::{ChildName, Path, PeerConfig, PeerName};
 use ike::event::{ChildInstall, DownReason, Event, Output as IkeOutput, Transmit};
 use ike::{CommandError, Endpoint};
 use ipsec::{Spi, TunnelPolicy};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,6 +53,8 @@ pub struct Engine {
     pub(crate) children: Children,
     pub(crate) paths: PathMtus,
     rng: Box<dyn Rng>,
+    /// Connections that an operator took down: nothing is sent on them, whatever is still under way.
+    taken_down: BTreeSet<PeerName>,
     waiting: BTreeMap<(PeerName, ChildName), Waiting>,
     generation: u64,
     dirty: bool,
@@ -79,6 +81,7 @@ impl Engine {
             children: Children::default(),
             paths: PathMtus::default(),
             rng,
+            taken_down: BTreeSet::new(),
             waiting: BTreeMap::new(),
             generation: 0,
             dirty: true,
@@ -93,6 +96,7 @@ impl Engine {
     pub fn apply(&mut self, desired: DesiredState, now: Instant) {
         let peers = desired.connections.values().map(|connection| connection.peer.clone()).collect();
         self.reasons.retain(|(peer, _), _| desired.connections.contains_key(peer));
+        self.taken_down.retain(|peer| desired.connections.contains_key(peer));
         self.desired = desired;
         self.dirty = true;
         self.endpoint.apply(peers, now);
@@ -181,6 +185,10 @@ impl Engine {
         if self.children.expire(now) {
             self.dirty = true;
         }
+        for (peer, child) in self.children.silence_expired(now) {
+            self.reasons.insert((peer, Some(child)), (DownReason::Expired, now));
+            self.dirty = true;
+        }
         let children = &self.children.by_id;
         if self.paths.expire(now, |remote| children.values().any(|child| child.remote() == remote)) {
             self.dirty = true;
@@ -206,6 +214,15 @@ impl Engine {
     /// Brings a connection or one of its children up.
     pub fn up(&mut self, peer: &PeerName, child: Option<&ChildName>, now: Instant) -> Result<(), CommandError> {
         let result = self.endpoint.up(peer, child, now);
+        if result.is_ok() {
+            self.taken_down.remove(peer);
+            self.children.bring_up(peer, child);
+            let asked = |(of, name): &(PeerName, Option<ChildName>)| {
+                of == peer && (child.is_none() || name.is_none() || name.as_ref() == child)
+            };
+            self.reasons.retain(|key, (reason, _)| !asked(key) || *reason != DownReason::Administrative);
+            self.dirty = true;
+        }
         self.collect(now);
         result
     }
@@ -213,6 +230,14 @@ impl Engine {
     /// Takes a connection or one of its children down.
     pub fn down(&mut self, peer: &PeerName, child: Option<&ChildName>, now: Instant) -> Result<(), CommandError> {
         let result = self.endpoint.down(peer, child, now);
+        if result.is_ok() {
+            if child.is_none() {
+                self.taken_down.insert(peer.clone());
+            }
+            self.children.take_down(peer, child);
+            self.reasons.insert((peer.clone(), child.cloned()), (DownReason::Administrative, now));
+            self.dirty = true;
+        }
         self.collect(now);
         result
     }
@@ -255,6 +280,11 @@ impl Engine {
     /// Tells all peers that we go.
     pub fn shutdown(&mut self, now: Instant) {
         self.endpoint.shutdown(now);
+        for peer in self.desired.connections.keys() {
+            self.taken_down.insert(peer.clone());
+            self.children.take_down(peer, None);
+        }
+        self.dirty = true;
         self.collect(now);
     }
 
@@ -299,9 +329,10 @@ impl Engine {
     fn install(&mut self, install: ChildInstall, now: Instant) {
         let options = self.desired.connections.get(&install.peer).map(|connection: &Connection| connection.tunnel);
         let tunnel = tunnel_policy(options);
+        let taken_down = self.taken_down.contains(&install.peer);
         // The endpoint negotiated the suite from our own proposals and cut the keys to it: this cannot fail, and if it
         // does the child simply carries nothing, which its peer's liveness check finds.
-        if self.children.install(install, tunnel, self.rng.as_mut(), now).is_ok() {
+        if self.children.install(install, tunnel, taken_down, self.rng.as_mut(), now).is_ok() {
             self.dirty = true;
         }
     }

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod fails_closed;
 mod limits;
 mod nat;
 mod on_demand;

@@ -13,7 +13,7 @@ use packet::offload::VnetHeader;
 use packet::{IpView, flow_key};
 use sim::{Node, Transmit};
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -58,8 +58,6 @@ pub struct Gateway {
     pub table: Arc<ForwardingTable>,
     /// Of both directions.
     pub drops: DropCounters,
-    /// Its outer address.
-    pub address: IpAddr,
     /// Inner packets that came out of the tunnel, with the table's idea of them; packets of streams are only counted.
     pub delivered: Vec<Vec<u8>>,
     /// ICMP errors to the hosts behind it.
@@ -83,12 +81,11 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway that is asked for nothing yet.
-    pub fn new(engine: Engine, address: IpAddr) -> Gateway {
+    pub fn new(engine: Engine) -> Gateway {
         Gateway {
             engine,
             table: Arc::default(),
             drops: DropCounters::new(),
-            address,
             delivered: Vec::new(),
             replies: Vec::new(),
             events: Vec::new(),

@@ -42,7 +42,7 @@ impl Pair {
             let engine = Gateway::engine(&pair.desired[node.0], pair.chance(node), start);
             let address = outer(node, v6);
             let ports = [IKE_PORT, NAT_PORT, ESP_PORT].map(|port| SocketAddr::new(address, port));
-            lab.add(Gateway::new(engine, address), &ports);
+            lab.add(Gateway::new(engine), &ports);
         }
         pair.lab = lab;
         pair
