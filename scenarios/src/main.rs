@@ -163,9 +163,8 @@ fn requests(arguments: &[String]) -> Result<Vec<Request>, String> {
             "--scenario" => {
                 let all = [Trouble::Link, Trouble::Partition, Trouble::NatRebinding, Trouble::Restart];
                 let known = all.into_iter().find(|trouble| name_of(*trouble) == value);
-                request.trouble = known.ok_or_else(|| {
-                    format!("unknown scenario {value:?}: {}", all.map(name_of).join(", "))
-                })?;
+                request.trouble =
+                    known.ok_or_else(|| format!("unknown scenario {value:?}: {}", all.map(name_of).join(", ")))?;
             }
             _ => return Err(format!("unknown option {option:?}: --seeds, --from, --seed, --scenario")),
         }

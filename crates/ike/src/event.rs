@@ -139,6 +139,13 @@ pub enum DownReason {
         /// What the peer sent.
         received: Id,
     },
+    /// The peer wants to talk to somebody else (IDr, RFC 7296 §2.15).
+    WrongResponder {
+        /// Whom it asked for.
+        asked: Id,
+        /// Who we are to it.
+        ours: String,
+    },
     /// The peer broke a rule of the protocol.
     Misbehaved(&'static str),
     /// The peer deleted the SA.
@@ -167,6 +174,7 @@ impl DownReason {
             DownReason::TrafficSelectors { .. } => "traffic_selectors",
             DownReason::PskMismatch { .. } => "psk_mismatch",
             DownReason::IdentityMismatch { .. } => "identity_mismatch",
+            DownReason::WrongResponder { .. } => "wrong_responder",
             DownReason::Misbehaved(_) => "misbehaved",
             DownReason::PeerDeleted => "peer_deleted",
             DownReason::Superseded => "superseded",
@@ -213,6 +221,9 @@ impl std::fmt::Display for DownReason {
                     f,
                     "the peer calls itself {received}, the configuration expects {expected}: set remote_id or the peer's id"
                 )
+            }
+            DownReason::WrongResponder { asked, ours } => {
+                write!(f, "the peer asks for {asked}, we are {ours}: set local_id or the peer's remote id")
             }
             DownReason::Misbehaved(rule) => write!(f, "the peer broke a rule: {rule}"),
             DownReason::PeerDeleted => write!(f, "the peer deleted it"),

@@ -72,8 +72,7 @@ fn rekeys(pair: &Pair) -> [(u64, u64); 2] {
 }
 
 const DAYS: Duration = Duration::from_secs(72 * 3600);
-const FOR_EVER: Lifetime =
-    Lifetime { time: None, margin: Duration::ZERO, fuzz_percent: 0, bytes: None, packets: None };
+const FOR_EVER: Lifetime = Lifetime { time: None, margin: Duration::ZERO, fuzz_percent: 0, bytes: None, packets: None };
 
 #[test]
 fn equal_lifetimes_without_fuzz_leave_no_direction_without_an_sa_for_72_hours() {

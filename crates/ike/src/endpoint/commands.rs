@@ -41,7 +41,8 @@ impl Endpoint {
             self.timers.set_peer(&name, None);
             if let Some(state) = self.states.get_mut(&name) {
                 // What follows from the old configuration; the SAs say good-bye on their own.
-                *state = PeerState { sas: std::mem::take(&mut state.sas), source: state.source, ..PeerState::default() };
+                *state =
+                    PeerState { sas: std::mem::take(&mut state.sas), source: state.source, ..PeerState::default() };
             }
         }
         for (name, config) in wanted {

@@ -51,22 +51,34 @@ fn allows(peer: &PeerConfig, suite: &IkeSuite) -> bool {
 pub(crate) fn select_by_identity(peers: Peers<'_>, choice: &PeerChoice<'_>) -> Result<Arc<PeerConfig>, DownReason> {
     let here = by_address(peers, choice.local, choice.remote);
     let named = |peer: &PeerConfig| peer.remote_id.as_ref().is_some_and(|id| id.same_as(choice.initiator));
-    let fits = |peer: &PeerConfig| {
-        (named(peer) || peer.remote_id.is_none())
-            && choice.responder.is_none_or(|id| id.same_as(&peer.local_id))
-            && choice.suite.is_none_or(|suite| allows(peer, suite))
-    };
-    let mut fitting: Vec<&Arc<PeerConfig>> = here.iter().copied().filter(|peer| fits(peer)).collect();
-    fitting.sort_by_key(|peer| !named(peer));
-    match fitting.first() {
-        Some(peer) => Ok(Arc::clone(peer)),
-        None => {
-            let mut expected: Vec<String> =
-                here.iter().filter_map(|peer| peer.remote_id.as_ref().map(ToString::to_string)).collect();
-            expected.sort();
-            expected.dedup();
-            expected.truncate(4);
-            Err(DownReason::IdentityMismatch { expected: expected.join(" or "), received: choice.initiator.clone() })
-        }
+    let mut known: Vec<&Arc<PeerConfig>> =
+        here.iter().copied().filter(|peer| named(peer) || peer.remote_id.is_none()).collect();
+    known.sort_by_key(|peer| !named(peer));
+    if known.is_empty() {
+        let expected = listed(here.iter().filter_map(|peer| peer.remote_id.as_ref()));
+        return Err(DownReason::IdentityMismatch { expected, received: choice.initiator.clone() });
     }
+    let asked_for = |peer: &PeerConfig| choice.responder.is_none_or(|id| id.same_as(&peer.local_id));
+    let Some(asked) = choice.responder.filter(|_| !known.iter().any(|peer| asked_for(peer))) else {
+        let allowed = |peer: &PeerConfig| choice.suite.is_none_or(|suite| allows(peer, suite));
+        let fitting = known.iter().find(|peer| asked_for(peer) && allowed(peer));
+        return fitting.map(|peer| Arc::clone(peer)).ok_or_else(|| other_algorithms(choice));
+    };
+    let ours = listed(known.iter().map(|peer| &peer.local_id));
+    Err(DownReason::WrongResponder { asked: asked.clone(), ours })
+}
+
+/// Up to four different identities, as a person reads them.
+fn listed<'a>(ids: impl Iterator<Item = &'a Id>) -> String {
+    let mut ids: Vec<String> = ids.map(ToString::to_string).collect();
+    ids.sort();
+    ids.dedup();
+    ids.truncate(4);
+    ids.join(" or ")
+}
+
+/// Another peer at the same address allows the algorithms agreed on before anybody was named; this one does not.
+fn other_algorithms(choice: &PeerChoice<'_>) -> DownReason {
+    let suite = choice.suite.map_or_else(String::new, ToString::to_string);
+    DownReason::Crypto(format!("{suite} was agreed on, which the connection with {} does not allow", choice.initiator))
 }

@@ -259,7 +259,8 @@ impl End {
         for peer in peers {
             let child: Option<&ChildName> = None;
             // Not up is no fault: the next one may find it up.
-            let _ = if ike { self.endpoint.rekey_ike(&peer, now) } else { self.endpoint.rekey_child(&peer, child, now) };
+            let _ =
+                if ike { self.endpoint.rekey_ike(&peer, now) } else { self.endpoint.rekey_child(&peer, child, now) };
         }
     }
 }

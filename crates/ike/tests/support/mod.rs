@@ -8,10 +8,12 @@ mod configs;
 mod end;
 mod pair;
 mod plane;
+pub mod puppet;
 pub mod soak;
 
 pub use checks::{Violation, agreement};
 pub use configs::{child, child_config, minutes, seconds, site_a, site_b};
 pub use end::{A, B, ESP_PORT, End, IKE_PORT, NAT_PORT, Rekeys, Totals, address};
 pub use pair::{Pair, Setup};
+pub use pair::{epoch, header_of};
 pub use plane::{Heard, Plane};

@@ -106,7 +106,7 @@ struct Watched {
 
 /// The start of virtual time: any instant will do.
 #[allow(clippy::disallowed_methods)]
-fn epoch() -> Instant {
+pub fn epoch() -> Instant {
     Instant::now()
 }
 

@@ -83,14 +83,15 @@ impl Plane {
                     true;
             }
             Output::RemoveChild { child, linger } => {
-                let gone =
-                    self.children.remove(&child).ok_or(format!("removed {child:?}, which is not installed"))?;
+                let gone = self.children.remove(&child).ok_or(format!("removed {child:?}, which is not installed"))?;
                 self.lingering.retain(|(_, _, until)| *until > now);
                 self.lingering.push((gone.spis.inbound.get(), gone.inbound_key, now + linger));
             }
             Output::MoveChild { child, encapsulation } => {
-                self.children.get_mut(&child).ok_or(format!("moved {child:?}, which is not installed"))?.encapsulation =
-                    encapsulation;
+                self.children
+                    .get_mut(&child)
+                    .ok_or(format!("moved {child:?}, which is not installed"))?
+                    .encapsulation = encapsulation;
             }
             other => return Ok(Some(other)),
         }
@@ -142,7 +143,8 @@ impl Plane {
 
     /// Takes a packet from the network. Activates a child that is heard for the first time.
     pub fn open(&mut self, packet: &[u8], now: Instant) -> Heard {
-        let word = |at: usize| packet.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_be_bytes(*word));
+        let word =
+            |at: usize| packet.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_be_bytes(*word));
         let spi = packet.first_chunk().map_or(0, |spi| u32::from_be_bytes(*spi));
         let (sequence, sent_tag) = (word(4), word(12));
         if let Some((id, child)) = self.children.iter_mut().find(|(_, child)| child.spis.inbound.get() == spi) {

@@ -40,8 +40,7 @@ pub const HOSTILE_TIME: Duration = Duration::from_secs(600);
 pub const LEAST_REKEYS: u64 = 20;
 
 /// No lifetime: what rekeys is a command.
-const FOR_EVER: Lifetime =
-    Lifetime { time: None, margin: Duration::ZERO, fuzz_percent: 0, bytes: None, packets: None };
+const FOR_EVER: Lifetime = Lifetime { time: None, margin: Duration::ZERO, fuzz_percent: 0, bytes: None, packets: None };
 
 /// A lifetime whose rekey starts after 20 to 28 seconds.
 const SHORT: Lifetime = Lifetime {

@@ -321,7 +321,7 @@ impl IkeSa {
                 self.drop_duplicate(child, cx);
                 Reply::with(answer)
             }
-            Err(refusal) => self.refuse_child(refusal, false, cx),
+            Err(refusal) => self.refuse_child(*refusal, false, cx),
         }
     }
 
@@ -341,11 +341,10 @@ impl IkeSa {
         rekeyed: Option<&ChildSa>,
         auth: Option<Nonces>,
         cx: &mut Context<'_>,
-    ) -> Result<(NewChild, Vec<Payload>), Refusal> {
-        let broken = |rule| Refusal {
-            notify: Notify::new(NotifyType::INVALID_SYNTAX),
-            name: None,
-            reason: DownReason::Misbehaved(rule),
+    ) -> Result<(NewChild, Vec<Payload>), Box<Refusal>> {
+        let broken = |rule| {
+            let (notify, reason) = (Notify::new(NotifyType::INVALID_SYNTAX), DownReason::Misbehaved(rule));
+            Box::new(Refusal { notify, name: None, reason })
         };
         let (Some(offer), Some(ts_i), Some(ts_r)) = (payloads.sa(), payloads.ts_initiator(), payloads.ts_responder())
         else {
@@ -353,7 +352,7 @@ impl IkeSa {
         };
         let peer = std::sync::Arc::clone(&self.peer);
         let (config, local, remote) = select_child(&peer.children, rekeyed, ts_r, ts_i)?;
-        let refuse = |notify, reason| Refusal { notify, name: Some(config.name.clone()), reason };
+        let refuse = |notify, reason| Box::new(Refusal { notify, name: Some(config.name.clone()), reason });
         let own_exchange = auth.is_none();
         let offered_group = payloads.ke().and_then(|(number, _)| Group::from_number(number));
         let selected = select_esp(&config.proposals, offer, own_exchange, offered_group).map_err(|diff| {
@@ -422,7 +421,7 @@ fn select_child<'a>(
     rekeyed: Option<&ChildSa>,
     local: &[TrafficSelector],
     remote: &[TrafficSelector],
-) -> Result<Narrowed<'a>, Refusal> {
+) -> Result<Narrowed<'a>, Box<Refusal>> {
     let candidates = children.iter().filter(|config| rekeyed.is_none_or(|child| child.name == config.name));
     for config in candidates.clone() {
         let local = selectors::narrow(&config.local, local);
@@ -433,12 +432,12 @@ fn select_child<'a>(
     }
     let ours: Vec<String> =
         candidates.map(|config| format!("{} to {}", words(&config.local), words(&config.remote))).take(8).collect();
-    Err(Refusal {
+    Err(Box::new(Refusal {
         notify: Notify::new(NotifyType::TS_UNACCEPTABLE),
         name: rekeyed.map(|child| child.name.clone()),
         reason: DownReason::TrafficSelectors {
             ours: ours.join("; "),
             theirs: format!("{} to {}", words(local), words(remote)),
         },
-    })
+    }))
 }

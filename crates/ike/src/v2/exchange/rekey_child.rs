@@ -150,7 +150,7 @@ impl IkeSa {
         }
         let (new, answer) = match self.accept_child(payloads, Some(&old), None, cx) {
             Ok(accepted) => accepted,
-            Err(refusal) => return self.refuse_child(refusal, true, cx),
+            Err(refusal) => return self.refuse_child(*refusal, true, cx),
         };
         let nonce = new.nonce.clone();
         let theirs = self.install_child(new, cx);
