@@ -206,6 +206,14 @@ impl Netlink {
         self.change(RouteNetlinkMessage::NewRoute(route.message()), flags, || format!("add route {route}"))
     }
 
+    /// Adds a route as an administrator would: it is nobody's to clean up, and no gateway takes it for its own.
+    pub fn add_administrators_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
+        let mut message = route.message();
+        message.header.protocol = RouteProtocol::Boot;
+        let flags = NLM_F_CREATE | NLM_F_EXCL;
+        self.change(RouteNetlinkMessage::NewRoute(message), flags, || format!("add route {route}"))
+    }
+
     /// Adds a route, in the place of one of the same destination, table and metric if there is one.
     pub fn replace_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
         let flags = NLM_F_CREATE | NLM_F_REPLACE;

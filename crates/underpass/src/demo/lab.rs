@@ -172,7 +172,7 @@ fn configure(name: &str, address: Ipv4Addr, bits: u8) -> Result<(), StepError> {
 
 fn default_route(router: Ipv4Addr) -> Result<(), StepError> {
     let route = Route::via(prefix(Ipv4Addr::UNSPECIFIED, 0)?, router.into());
-    Ok(Netlink::open()?.add_route(&route)?)
+    Ok(Netlink::open()?.add_administrators_route(&route)?)
 }
 
 fn prefix(address: Ipv4Addr, bits: u8) -> Result<Prefix, StepError> {

@@ -178,8 +178,6 @@ pub struct End {
     pub ike: (String, String),
     /// SPIs of the child: inbound, outbound.
     pub child: (String, String),
-    /// SAs of the child, old ones included.
-    pub sas: u64,
     /// Algorithms of the IKE SA and of the child.
     pub suites: (String, String),
     /// Why it is not up.
@@ -198,16 +196,15 @@ impl End {
             up: Status::is_up(connection, None),
             ike: (words(ike, "spi_i"), words(ike, "spi_r")),
             child: (words(child, "spi_in"), words(child, "spi_out")),
-            sas: child.get("sas").and_then(Value::as_u64).unwrap_or(0),
             suites: (words(ike, "suite"), words(child, "suite")),
             reason: reason(connection),
         }
     }
 
-    /// Whether two ends are of one tunnel, with nothing old left.
+    /// Whether two ends are of one tunnel: the same IKE SA, and each sends on the SA that the other receives on.
     pub fn agrees(&self, other: &End) -> bool {
         let crossed = self.child.0 == other.child.1 && self.child.1 == other.child.0;
-        self.up && other.up && self.ike == other.ike && crossed && (self.sas, other.sas) == (1, 1)
+        self.up && other.up && self.ike == other.ike && crossed
     }
 }
 

@@ -27,6 +27,8 @@ const INTERVAL: Duration = Duration::from_millis(1);
 const LATE: Duration = Duration::from_millis(20);
 /// Silence after which a stream's last packet has arrived.
 const SILENCE: Duration = Duration::from_millis(250);
+/// Between two looks at whether a stream has been stopped.
+const LOOK: Duration = Duration::from_millis(25);
 /// Packets of a stream that are told apart: more than a minute of it.
 const NUMBERED: usize = 1 << 16;
 const IPV4_HEADER: usize = 20;
@@ -191,7 +193,7 @@ impl Stream {
         let to = from.other();
         let receiver = udp_socket(lab, to, PORT)?;
         let sender = udp_socket(lab, from, 0)?;
-        receiver.set_read_timeout(Some(SILENCE)).map_err(io_error("wait for packets"))?;
+        receiver.set_read_timeout(Some(LOOK)).map_err(io_error("wait for packets"))?;
         let remote = SocketAddr::new(to.host().into(), PORT);
         let stop = Arc::new(AtomicBool::new(false));
         let (stop_sending, sent_all) = (Arc::clone(&stop), Arc::clone(&stop));
@@ -203,12 +205,17 @@ impl Stream {
         Ok(Stream { stop, sender, receiver })
     }
 
+    /// Sends no more.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
     /// Stops it, and waits for what is on its way.
     ///
     /// # Errors
     /// A thread of ours has failed.
     pub fn finish(self) -> Result<Streamed, StepError> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop();
         Ok(Streamed { sent: join(self.sender)?, received: join(self.receiver)? })
     }
 }
@@ -243,11 +250,15 @@ fn send_until(socket: &UdpSocket, remote: SocketAddr, stop: &AtomicBool) -> u64 
 fn count_arrivals(socket: &UdpSocket, sent_all: &AtomicBool) -> u64 {
     let mut seen = vec![false; NUMBERED];
     let mut buffer = [0; 2048];
+    let mut quiet_since = Instant::now();
     loop {
-        // Before the wait: what was sent before the end has all of it to arrive.
-        let last = sent_all.load(Ordering::Relaxed);
+        // While packets are sent there is no silence to speak of: only what follows the last of them counts.
+        if !sent_all.load(Ordering::Relaxed) {
+            quiet_since = Instant::now();
+        }
         match socket.recv(&mut buffer) {
             Ok(len) => {
+                quiet_since = Instant::now();
                 let number = buffer.get(..len).and_then(|payload| payload.strip_prefix(&MARKER));
                 let number = number.and_then(|rest| rest.try_into().ok()).map(u64::from_be_bytes);
                 let slot = number.and_then(|number| seen.get_mut(usize::try_from(number).ok()?));
@@ -255,7 +266,7 @@ fn count_arrivals(socket: &UdpSocket, sent_all: &AtomicBool) -> u64 {
                     *slot = true;
                 }
             }
-            Err(_) if last => break,
+            Err(_) if quiet_since.elapsed() >= SILENCE => break,
             Err(_) => {}
         }
     }
