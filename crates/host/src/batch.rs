@@ -100,6 +100,16 @@ impl ReceiveBatch {
         })
     }
 
+    /// Each message with the range of its bytes in the one buffer that holds all of them: for work across messages.
+    pub fn contiguous_mut(&mut self) -> (impl Iterator<Item = (&Received, Range<usize>)>, &mut [u8]) {
+        let slot_len = self.arena.slot_len();
+        let span = move |message: &Received| {
+            let start = message.slot * slot_len;
+            start + message.range.start..start + message.range.end
+        };
+        (self.received.iter().map(move |message| (message, span(message))), self.arena.bytes_mut())
+    }
+
     /// The `index`th message with its bytes.
     pub fn message_mut(&mut self, index: usize) -> Option<(&Received, &mut [u8])> {
         let message = self.received.get(index)?;

@@ -107,6 +107,11 @@ impl<W: Write> CaptureWriter<W> {
         self.out.flush()
     }
 
+    /// The writer underneath, to take out of it what it holds.
+    pub fn out_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// The writer underneath.
     pub fn into_inner(self) -> W {
         self.out

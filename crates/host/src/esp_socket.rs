@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::batch::{self, Destination, Position, ReceiveBatch, Received, SendBatch, SendReport};
 use crate::sys::socket;
-use crate::udp::{DontFragment, fill_past_errors, grow_buffers, send_one, set_common_options};
+use crate::udp::{
+    DontFragment, UdpError, fill_past_errors, grow_buffers, send_one, set_common_options, take_queued_error,
+};
 
 /// Why a raw socket could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +98,12 @@ impl EspSocket {
     /// Sends one ESP packet. The port of `to.remote` must be 0.
     pub fn send_to(&self, to: &Destination, packet: &[u8]) -> io::Result<()> {
         send_one(self.fd.as_fd(), to, packet)
+    }
+
+    /// Takes one ICMP or local error about an ESP packet from the queue, if there is one; the port of its `remote` is 0. Until the
+    /// queue is empty the socket counts as readable.
+    pub fn take_error(&self) -> io::Result<Option<UdpError>> {
+        take_queued_error(self.fd.as_fd())
     }
 }
 

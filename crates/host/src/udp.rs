@@ -227,20 +227,7 @@ impl UdpSocket {
 
     /// Takes one ICMP or local error from the queue, if there is one. Poll until `None` when the socket reports an error.
     pub fn take_error(&self) -> io::Result<Option<UdpError>> {
-        let mut payload = [0; ERROR_PAYLOAD_LEN];
-        while let Some(queued) = message::take_error(self.fd.as_fd(), &mut payload)? {
-            let Some(remote) = queued.remote else {
-                continue;
-            };
-            let len = queued.payload_len.min(payload.len());
-            return Ok(Some(UdpError {
-                remote,
-                kind: error_kind(&queued),
-                offender: queued.offender.filter(|_| queued.origin > 1),
-                payload: payload.get(..len).unwrap_or_default().to_vec(),
-            }));
-        }
-        Ok(None)
+        take_queued_error(self.fd.as_fd())
     }
 }
 
@@ -248,6 +235,24 @@ impl AsFd for UdpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// One entry of a UDP or raw socket's error queue.
+pub(crate) fn take_queued_error(fd: BorrowedFd<'_>) -> io::Result<Option<UdpError>> {
+    let mut payload = [0; ERROR_PAYLOAD_LEN];
+    while let Some(queued) = message::take_error(fd, &mut payload)? {
+        let Some(remote) = queued.remote else {
+            continue;
+        };
+        let len = queued.payload_len.min(payload.len());
+        return Ok(Some(UdpError {
+            remote,
+            kind: error_kind(&queued),
+            offender: queued.offender.filter(|_| queued.origin > 1),
+            payload: payload.get(..len).unwrap_or_default().to_vec(),
+        }));
+    }
+    Ok(None)
 }
 
 fn error_kind(queued: &message::QueuedError) -> UdpErrorKind {

@@ -11,13 +11,17 @@
 //! Nothing is sent in clear: protected prefixes have an unreachable route before anything else happens, and it outlives
 //! the process.
 
+mod capture;
 mod commands;
 mod inbound;
 mod journal;
+mod lifecycle;
+mod names;
+mod network;
 mod outbound;
-mod resolve;
 mod routes;
 mod run;
+mod serve;
 mod sockets;
 
 pub use run::run;
@@ -30,6 +34,7 @@ use crate::udp::UdpOpenError;
 use engine::desired::DesiredState;
 use engine::path::Feedback;
 use ike::config::Path;
+use ipsec::Spi;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -92,6 +97,15 @@ enum WorkerMessage {
     Ike(Path, Vec<u8>),
     /// What the packet path learned.
     Feedback(Feedback),
+    /// A packet to a peer was larger than a link on the way carries; unproven.
+    TooBig {
+        /// Whom it was for.
+        remote: IpAddr,
+        /// Its SPI, where the message shows it.
+        spi: Option<Spi>,
+        /// The link's MTU in bytes; 0 where it was not told.
+        mtu: u32,
+    },
 }
 
 /// Messages from workers that may wait; more are dropped, and peers send them again.

@@ -2,16 +2,19 @@
 //!
 //! Run to completion: a packet is read, sealed where it is sent from, and sent, by one thread and without a queue between.
 
+use super::capture::{Running, Tap};
 use super::sockets::Sockets;
 use super::{WorkerMessage, io_error};
 use crate::batch::{Destination, SendBatch};
+use crate::capture::Direction;
 use crate::poll::{Interest, Poller, Ready, Token, Waker};
 use crate::tun::{TUN_PACKET_MAX, TunQueue};
 use arc_swap::ArcSwap;
 use engine::ForwardingTable;
 use engine::path::{Departure, Egress, Feedback, Outgoing};
-use ipsec::{DropCounters, DropReason, Encapsulation};
-use packet::offload::{VNET_HEADER_LEN, VnetHeader};
+use ipsec::{Action, DropCounters, DropReason, Encapsulation};
+use packet::flow_key;
+use packet::offload::{Segments, VNET_HEADER_LEN, VnetHeader};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -32,6 +35,7 @@ pub(super) struct Shared {
     pub(super) to_engine: SyncSender<WorkerMessage>,
     pub(super) engine_waker: Waker,
     pub(super) stop: Arc<AtomicBool>,
+    pub(super) tap: Arc<Tap>,
     pub(super) icmp_source: Option<IpAddr>,
 }
 
@@ -161,6 +165,7 @@ impl Outbound {
     /// Handles what the queue has, up to a batch; returns whether there may be more.
     fn drain(&mut self, queue: &TunQueue, shared: &Shared) -> io::Result<bool> {
         let table = shared.table.load();
+        let capture = shared.tap.running();
         let mut more = true;
         for _ in 0..READS_PER_BATCH {
             let mut header = [0; VNET_HEADER_LEN];
@@ -179,6 +184,9 @@ impl Outbound {
             };
             let Some(packet) = self.packet.get_mut(..len) else { continue };
             let Ok((header, _)) = VnetHeader::parse(&header) else { continue };
+            if let Some(capture) = &capture {
+                copy_out(capture, &table, &header, packet);
+            }
             let mut egress = Egress {
                 table: &table,
                 drops: &shared.drops,
@@ -195,6 +203,21 @@ impl Outbound {
         }
         shared.report(&mut self.feedback);
         Ok(more)
+    }
+}
+
+/// Hands a capture what is about to enter a tunnel, cut as the tunnel will cut it.
+fn copy_out(capture: &Running, table: &ForwardingTable, header: &VnetHeader, packet: &[u8]) {
+    let Ok(flow) = flow_key(packet) else { return };
+    let Action::Protect(slot) = table.spd.lookup_outbound(&flow) else { return };
+    let entry = table.slots.get(*slot).and_then(|slot| slot.entry_for(&flow));
+    let Some(entry) = entry.filter(|entry| capture.wants(&entry.peer)) else { return };
+    let Ok(segments) = Segments::new(header, packet) else { return };
+    let mut copy = Vec::new();
+    for index in 0..segments.count() {
+        copy.resize(segments.segment_len(index), 0);
+        segments.write(index, &mut copy);
+        capture.take(&entry.peer, Direction::Outbound, &copy);
     }
 }
 

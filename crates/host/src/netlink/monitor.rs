@@ -1,4 +1,4 @@
-//! What changes on this machine while we run: interfaces and addresses that vanish and return.
+//! What changes on this machine while we run: interfaces, addresses and routes that vanish and return.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,8 +9,8 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::{Address, Link, Messages, NetlinkError};
 
-/// Multicast groups of rtnetlink (`RTNLGRP_LINK`, `_IPV4_IFADDR`, `_IPV6_IFADDR`).
-const GROUPS: [u32; 3] = [1, 5, 9];
+/// Multicast groups of rtnetlink (`RTNLGRP_LINK`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV6_IFADDR`, `_IPV6_ROUTE`).
+const GROUPS: [u32; 5] = [1, 5, 7, 9, 11];
 const BUFFER_LEN: usize = 1 << 16;
 
 /// A change that the kernel told us about.
@@ -24,6 +24,8 @@ pub enum Change {
     Address(Address),
     /// An address is gone.
     AddressGone(Address),
+    /// A route appeared, changed or went. The kernel does not report routes that go with their interface or address.
+    Route,
     /// More happened than the kernel could keep for us: look at everything anew.
     Overrun,
 }
@@ -86,6 +88,7 @@ fn change(message: netlink_packet_core::NetlinkMessage<RouteNetlinkMessage>) -> 
         RouteNetlinkMessage::DelLink(link) => Some(Change::LinkGone(Link::from_message(&link))),
         RouteNetlinkMessage::NewAddress(address) => Address::from_message(&address).map(Change::Address),
         RouteNetlinkMessage::DelAddress(address) => Address::from_message(&address).map(Change::AddressGone),
+        RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_) => Some(Change::Route),
         _ => None,
     }
 }

@@ -149,6 +149,16 @@ impl Route {
                 RouteAttribute::Oif(link) => route.link = Some(*link),
                 RouteAttribute::Priority(metric) => route.metric = *metric,
                 RouteAttribute::Table(table) => route.table = *table,
+                // Of several next hops the first: all of them lead there.
+                RouteAttribute::MultiPath(hops) => {
+                    if let Some(hop) = hops.first() {
+                        route.link = Some(hop.interface_index);
+                        route.via = hop.attributes.iter().find_map(|attribute| match attribute {
+                            RouteAttribute::Gateway(address) => ip(address),
+                            _ => None,
+                        });
+                    }
+                }
                 RouteAttribute::Metrics(metrics) => {
                     route.mtu = metrics.iter().find_map(|metric| match metric {
                         RouteMetric::Mtu(mtu) => Some(*mtu),
@@ -232,17 +242,34 @@ impl Netlink {
 
     /// All routes of [`ROUTE_PROTOCOL`], in every table.
     pub fn our_routes(&mut self) -> Result<Vec<Route>, NetlinkError> {
+        let ours = RouteProtocol::from(ROUTE_PROTOCOL);
+        self.list_routes(ours, |header| u8::from(header.protocol) == ROUTE_PROTOCOL)
+    }
+
+    /// The routes of the main table that are not ours: where packets would go without us.
+    pub fn others_routes(&mut self) -> Result<Vec<Route>, NetlinkError> {
+        let mut routes =
+            self.list_routes(RouteProtocol::Unspec, |header| u8::from(header.protocol) != ROUTE_PROTOCOL)?;
+        routes.retain(|route| route.table == MAIN_TABLE);
+        Ok(routes)
+    }
+
+    fn list_routes(
+        &mut self,
+        protocol: RouteProtocol,
+        wanted: impl Fn(&RouteHeader) -> bool,
+    ) -> Result<Vec<Route>, NetlinkError> {
         let mut routes = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut request = RouteMessage::default();
             request.header.address_family = family;
-            request.header.protocol = RouteProtocol::from(ROUTE_PROTOCOL);
+            request.header.protocol = protocol;
             self.dump(
                 RouteNetlinkMessage::GetRoute(request),
                 || "list routes".to_owned(),
                 |answer| {
                     if let RouteNetlinkMessage::NewRoute(message) = answer
-                        && u8::from(message.header.protocol) == ROUTE_PROTOCOL
+                        && wanted(&message.header)
                     {
                         routes.extend(Route::from_message(&message));
                     }

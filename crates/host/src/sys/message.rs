@@ -48,6 +48,15 @@ impl ReceiveArena {
         }
     }
 
+    pub(crate) fn slot_len(&self) -> usize {
+        self.slot_len
+    }
+
+    /// All slots, one after the other.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.data
+    }
+
     pub(crate) fn slot_mut(&mut self, index: usize) -> &mut [u8] {
         let start = index * self.slot_len;
         self.data.get_mut(start..start + self.slot_len).unwrap_or_default()
