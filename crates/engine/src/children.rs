@@ -178,11 +178,7 @@ impl Children {
         }
     }
 
-    fn named<'a>(
-        &'a mut self,
-        peer: &'a PeerName,
-        name: Option<&'a ChildName>,
-    ) -> impl Iterator<Item = &'a mut Child> {
+    fn named<'a>(&'a mut self, peer: &'a PeerName, name: Option<&'a ChildName>) -> impl Iterator<Item = &'a mut Child> {
         let named = move |child: &&mut Child| &child.peer == peer && name.is_none_or(|name| &child.name == name);
         self.by_id.values_mut().filter(named)
     }

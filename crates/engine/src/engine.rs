@@ -356,11 +356,16 @@ impl Engine {
     /// Remembers why something is down, and passes the event on.
     fn note(&mut self, event: Event, now: Instant) {
         match &event {
+            Event::IkeSaDown { peer, .. } if self.endpoint.sas_of(peer).any(|sa| sa.is_established()) => {}
             Event::ConnectFailed { peer, reason, .. } | Event::IkeSaDown { peer, reason, .. } => {
                 self.reasons.insert((peer.clone(), None), (reason.clone(), now));
             }
             Event::ChildSaDown { peer, name, reason, .. } => {
-                self.reasons.insert((peer.clone(), Some(name.clone())), (reason.clone(), now));
+                let key = (peer.clone(), Some(name.clone()));
+                // Why it ends stays what the operator wanted, however its end came about.
+                if !matches!(self.reasons.get(&key), Some((DownReason::Administrative, _))) {
+                    self.reasons.insert(key, (reason.clone(), now));
+                }
             }
             Event::ChildFailed { peer, name, reason, .. } => {
                 self.reasons.insert((peer.clone(), name.clone()), (reason.clone(), now));

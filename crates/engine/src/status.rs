@@ -149,6 +149,13 @@ pub struct StatusContext<'a> {
     pub drops: &'a DropCounters,
 }
 
+impl ReasonStatus {
+    /// Nothing has failed; it is only not finished.
+    fn negotiating() -> Self {
+        ReasonStatus { code: "negotiating", message: "its negotiation is under way".to_owned() }
+    }
+}
+
 impl From<&DownReason> for ReasonStatus {
     fn from(reason: &DownReason) -> Self {
         ReasonStatus { code: reason.code(), message: reason.to_string() }
@@ -230,9 +237,14 @@ impl Engine {
         let all = self.children.of(peer, &config.name);
         let shown: Option<&(ChildId, &Child)> = all.iter().find(|(id, _)| self.children.is_active(*id));
         let reason = || {
-            let stored = self.reasons.get(&(peer.clone(), Some(config.name.clone())));
-            let stored = stored.or_else(|| self.reasons.get(&(peer.clone(), None)));
-            ReasonStatus::from(stored.map_or(&DownReason::Idle, |(reason, _)| reason))
+            // What concerns the whole connection explains its children too, and is newer than what they said before.
+            let whole = self.reasons.get(&(peer.clone(), None));
+            let stored = whole.or_else(|| self.reasons.get(&(peer.clone(), Some(config.name.clone()))));
+            match stored {
+                Some((reason, _)) => ReasonStatus::from(reason),
+                None if sas.iter().any(SaView::is_connecting) => ReasonStatus::negotiating(),
+                None => ReasonStatus::from(&DownReason::Idle),
+            }
         };
         let words = |selectors: &[ipsec::TrafficSelector]| selectors.iter().map(ToString::to_string).collect();
         let (local, remote) = match shown {

@@ -69,7 +69,11 @@ fn taken_down_means_at_once_even_while_the_delete_waits_for_its_turn() {
             let ends = [A, B].map(|node| SocketAddr::new(outer(node, false), IKE_PORT));
             pair.lab.network.cut_both(ends[0], ends[1]);
             // This request has no answer yet, and only one may be under way.
-            if ike_rekey { pair.rekey_ike(A) } else { pair.rekey_child(A) }
+            if ike_rekey {
+                pair.rekey_ike(A)
+            } else {
+                pair.rekey_child(A)
+            }
             let name = child();
             let child = (!whole).then_some(&name);
             pair.command(A, |engine, now| engine.down(&other(A), child, now)).unwrap();

@@ -7,4 +7,6 @@ mod limits;
 mod nat;
 mod on_demand;
 mod rekey;
+mod routes;
+mod status;
 mod tunnels;

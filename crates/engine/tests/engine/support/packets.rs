@@ -13,6 +13,9 @@ pub const MARKER: &[u8] = b"THIS MUST NEVER BE SEEN";
 /// The port of streams.
 const STREAM_PORT: u16 = 7777;
 
+/// No packet of either stream.
+pub const NOTHING: [Vec<u64>; 2] = [Vec::new(), Vec::new()];
+
 /// The host behind an end.
 pub fn host(node: NodeId, v6: bool) -> IpAddr {
     ip(match (node.0, v6) {
