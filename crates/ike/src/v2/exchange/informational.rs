@@ -71,8 +71,12 @@ impl IkeSa {
             return Reply { payloads: Vec::new(), close: Some(reason) };
         }
         if payloads.deletes().any(|delete| matches!(delete, Delete::Ike)) {
-            let reason =
-                if matches!(self.state, State::Replaced) { DownReason::Superseded } else { DownReason::PeerDeleted };
+            let reason = match self.window.outstanding.as_ref().map(|outstanding| &outstanding.exchange) {
+                // Both ends delete it: each for its own reason.
+                Some(Exchange::DeleteIke(reason)) => reason.clone(),
+                _ if matches!(self.state, State::Replaced) => DownReason::Superseded,
+                _ => DownReason::PeerDeleted,
+            };
             return Reply { payloads: Vec::new(), close: Some(reason) };
         }
         let mut answered = Vec::new();
