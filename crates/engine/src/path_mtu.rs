@@ -172,6 +172,6 @@ mod tests {
             replaces: None,
             outbound_active: true,
         };
-        lab.children.install(install, TunnelPolicy::default(), &mut SeededRng::new(3), now).unwrap();
+        lab.children.install(install, TunnelPolicy::default(), false, &mut SeededRng::new(3), now).unwrap();
     }
 }

@@ -138,7 +138,8 @@ fn nothing_leaves_after_the_lifetime_ended_without_a_rekey() {
 
 #[test]
 fn a_changed_configuration_holds_at_once() {
-    let discard = |pair: &mut Pair, node: NodeId| {
+    type Change = fn(&mut Pair, NodeId);
+    let discard: Change = |pair, node| {
         pair.desired[node.0].policies.push(Policy {
             name: "not this".to_owned(),
             action: PolicyAction::Discard,
@@ -146,16 +147,16 @@ fn a_changed_configuration_holds_at_once() {
             remote: networks(NodeId(1 - node.0)),
         });
     };
-    let narrow = |pair: &mut Pair, node: NodeId| {
+    let narrow: Change = |pair, node| {
         let child = child_of(&mut pair.desired[node.0]);
         child.remote = selectors(&["10.200.0.0/24", "fd00:200::/64"]);
     };
-    let remove = |pair: &mut Pair, node: NodeId| pair.desired[node.0].connections.clear();
-    let other_key = |pair: &mut Pair, node: NodeId| {
+    let remove: Change = |pair, node| pair.desired[node.0].connections.clear();
+    let other_key: Change = |pair, node| {
         connection(&mut pair.desired[node.0]).peer.psk = b"another".to_vec().into();
     };
-    let changes: [(&str, &dyn Fn(&mut Pair, NodeId)); 4] =
-        [("discard", &discard), ("narrow", &narrow), ("remove", &remove), ("key", &other_key)];
+    let changes: [(&str, Change); 4] =
+        [("discard", discard), ("narrow", narrow), ("remove", remove), ("key", other_key)];
     for (what, change) in changes {
         for node in [A, B] {
             let mut pair = Pair::connected(|_, _| {});

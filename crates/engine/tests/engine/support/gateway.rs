@@ -24,9 +24,12 @@ pub const NAT_PORT: u16 = 4500;
 /// Stands for IP protocol 50.
 pub const ESP_PORT: u16 = 50;
 
+/// ESP packets and where they went.
+pub type Wire = Vec<(Departure, Vec<u8>)>;
+
 /// Sealed packets in the order of sealing.
 #[derive(Default)]
-pub struct Sealed(pub Vec<(Departure, Vec<u8>)>);
+pub struct Sealed(pub Wire);
 
 impl Outgoing for Sealed {
     fn room(&mut self, to: &Departure, len: usize) -> Option<&mut [u8]> {
@@ -67,7 +70,7 @@ pub struct Gateway {
     /// What the packet path told the engine.
     pub feedback: Vec<Feedback>,
     /// ESP as it was sent; kept only when asked for.
-    pub wire: Option<Vec<(Departure, Vec<u8>)>>,
+    pub wire: Option<Wire>,
     /// The ECN field that routers write on what arrives here.
     pub marked_on_the_way: Option<u8>,
     /// Sends at a rate.

@@ -1,10 +1,10 @@
 //! Two gateways on a network.
 
 use super::config::{A, B, desired, other, outer, seconds};
-use super::gateway::{ESP_PORT, Gateway, IKE_PORT, NAT_PORT};
+use super::gateway::{ESP_PORT, Gateway, IKE_PORT, NAT_PORT, Wire};
 use super::packets::udp;
 use engine::desired::DesiredState;
-use engine::{ForwardingTable, path::Departure};
+use engine::ForwardingTable;
 use packet::offload::VnetHeader;
 use sim::{Lab, Link, NodeId, Stop};
 use std::net::SocketAddr;
@@ -159,7 +159,7 @@ impl Pair {
         from: NodeId,
         header: &VnetHeader,
         packet: &[u8],
-    ) -> (Vec<Vec<u8>>, Vec<(Departure, Vec<u8>)>) {
+    ) -> (Vec<Vec<u8>>, Wire) {
         self.gateway_mut(from).wire = Some(Vec::new());
         let delivered = self.pass(from, header, packet);
         (delivered, self.gateway_mut(from).wire.take().unwrap_or_default())
