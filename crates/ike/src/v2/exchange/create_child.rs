@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::event::{DownReason, Event, Role};
 use crate::keys::derive_child;
 use crate::proposal::{EspProposal, accept_esp, esp_to_wire, select_esp};
-use crate::v2::child::{ChildSa, NewChild, lower_nonce};
+use crate::v2::child::{ChildSa, ChildState, NewChild, lower_nonce};
 use crate::v2::payloads::Payloads;
 use crate::v2::{IkeSa, State, Task};
 use crate::wire::{ExchangeType, Notify, NotifyType, Payload, Proposal, ProtocolId};
@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// Attempts with another group after INVALID_KE_PAYLOAD.
 const GROUP_ATTEMPTS: u8 = 3;
+/// Children of one IKE SA that the peer may ask for: a few per configured one is usual, the rest is a fault or an attack.
+const MAX_CHILDREN: usize = 256;
 /// Wait before a child that was refused for good reasons is asked for again.
 const REFUSED_RETRY: Duration = Duration::from_secs(10);
 
@@ -141,7 +143,7 @@ impl IkeSa {
     pub(crate) fn has_child(&self, name: &ChildName) -> bool {
         self.children
             .values()
-            .any(|child| &child.name == name && child.state == crate::v2::child::ChildState::Installed)
+            .any(|child| &child.name == name && child.state == ChildState::Installed)
     }
 
     /// The peer's answer to our request for a child.
@@ -180,12 +182,16 @@ impl IkeSa {
         let same = |other: &&ChildSa| {
             other.id != made.id
                 && other.name == made.name
-                && other.state == crate::v2::child::ChildState::Installed
-                && other.role != made.role
+                && other.state == ChildState::Installed
                 && other.local == made.local
                 && other.remote == made.remote
         };
         let Some(other) = self.children.values().find(same) else { return };
+        if other.role == made.role {
+            // Asked for twice by the same end: it means the newer one, whether or not it deletes the older.
+            let old = other.id;
+            return self.replace_child(old, new, cx.now);
+        }
         let loser = if made.nonce < other.nonce { made } else { other };
         let (id, role) = (loser.id, loser.role);
         self.make_redundant(id, cx.now);
@@ -302,6 +308,9 @@ impl IkeSa {
     pub(crate) fn answer_create_child_sa(&mut self, payloads: &Payloads, cx: &mut Context<'_>) -> Reply {
         if matches!(self.state, State::Replaced) || self.is_closing() {
             return Reply::notify(NotifyType::TEMPORARY_FAILURE);
+        }
+        if self.children.len() >= MAX_CHILDREN {
+            return Reply::notify(NotifyType::NO_ADDITIONAL_SAS);
         }
         if let Some(rekeyed) = payloads.notify(NotifyType::REKEY_SA) {
             return self.answer_rekey_child(rekeyed, payloads, cx);
