@@ -94,10 +94,8 @@ fn vectors() -> Vec<Vector> {
             rng.fill(&mut bytes);
             SecretBytes::from(bytes)
         };
-        let keys = EspKeys {
-            encryption: secret(suite.encryption_key_len()),
-            integrity: secret(suite.integrity_key_len()),
-        };
+        let keys =
+            EspKeys { encryption: secret(suite.encryption_key_len()), integrity: secret(suite.integrity_key_len()) };
         let spi = ipsec::random_spi(&mut rng, |_| false);
         vectors.push(Vector { suite, names, spi, keys });
     }
