@@ -5,7 +5,7 @@ use super::lab::Site;
 use super::traffic::MARKER;
 use host::lab::LinkTap;
 use host::netns::NetNs;
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -121,22 +121,32 @@ impl Tally {
     }
 }
 
-/// Source, destination and protocol of an IPv4 packet whose end may be cut off.
-fn header(packet: &[u8]) -> Option<([u8; 4], [u8; 4], u8, &[u8])> {
-    let fixed = packet.first_chunk::<20>()?;
-    let payload = packet.get(usize::from(fixed[0] & 15) * 4..)?;
-    let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *fixed;
-    Some(([s0, s1, s2, s3], [d0, d1, d2, d3], fixed[9], payload))
+/// What counts of an IPv4 packet whose end may be cut off.
+struct Glance<'p> {
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    protocol: u8,
+    payload: &'p [u8],
+}
+
+impl<'p> Glance<'p> {
+    fn at(packet: &'p [u8]) -> Option<Glance<'p>> {
+        let fixed = packet.first_chunk::<20>()?;
+        let payload = packet.get(usize::from(fixed[0] & 15) * 4..)?;
+        let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *fixed;
+        let (source, destination) = (Ipv4Addr::new(s0, s1, s2, s3), Ipv4Addr::new(d0, d1, d2, d3));
+        Some(Glance { source, destination, protocol: fixed[9], payload })
+    }
 }
 
 fn kind(packet: &[u8]) -> Kind {
-    let Some((source, destination, protocol, payload)) = header(packet) else { return Kind::Other };
-    let inner = |address: [u8; 4]| Site::BOTH.iter().any(|site| site.owns(address.into()));
+    let Some(glance) = Glance::at(packet) else { return Kind::Other };
+    let inner = |address| Site::BOTH.iter().any(|site| site.owns(address));
     let readable = packet.windows(MARKER.len()).any(|window| window == MARKER);
-    if inner(source) || inner(destination) || readable {
+    if inner(glance.source) || inner(glance.destination) || readable {
         return Kind::Clear;
     }
-    match (protocol, payload) {
+    match (glance.protocol, glance.payload) {
         (packet::protocol::ESP, _) => Kind::Esp,
         (packet::protocol::UDP, [_, _, 0x01, 0xf4, ..]) => Kind::Ike,
         // On port 4500 four zero bytes tell IKE from ESP (RFC 3948 §2.2); a keepalive is neither.
@@ -147,11 +157,8 @@ fn kind(packet: &[u8]) -> Kind {
 }
 
 fn words(packet: &[u8]) -> String {
-    match header(packet) {
-        Some((source, destination, protocol, _)) => {
-            let [source, destination] = [source, destination].map(IpAddr::from);
-            format!("{source} to {destination}, protocol {protocol}")
-        }
+    match Glance::at(packet) {
+        Some(Glance { source, destination, protocol, .. }) => format!("{source} to {destination}, protocol {protocol}"),
         None => "a packet without a header".to_owned(),
     }
 }
