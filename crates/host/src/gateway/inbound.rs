@@ -62,12 +62,12 @@ pub(super) fn work(queue: &TunQueue, shared: &Shared, wake: &Waker) -> Result<()
                 None => {}
                 Some(index) if index < nat => {
                     if let Some(socket) = shared.sockets.nat.get(index as usize) {
-                        worker.from_udp(socket, event, queue, shared);
+                        worker.receive_udp(socket, event, queue, shared);
                     }
                 }
                 Some(index) => {
                     if let Some((_, socket)) = shared.sockets.esp.get((index - nat) as usize) {
-                        worker.from_esp(socket, event, queue, shared);
+                        worker.receive_esp(socket, event, queue, shared);
                     }
                 }
             }
@@ -85,7 +85,7 @@ struct Inbound {
 }
 
 impl Inbound {
-    fn from_udp(&mut self, socket: &UdpSocket, event: &Ready, queue: &TunQueue, shared: &Shared) {
+    fn receive_udp(&mut self, socket: &UdpSocket, event: &Ready, queue: &TunQueue, shared: &Shared) {
         if event.error {
             report_errors(|| socket.take_error(), shared);
         }
@@ -99,7 +99,7 @@ impl Inbound {
         shared.report(&mut self.feedback);
     }
 
-    fn from_esp(&mut self, socket: &EspSocket, event: &Ready, queue: &TunQueue, shared: &Shared) {
+    fn receive_esp(&mut self, socket: &EspSocket, event: &Ready, queue: &TunQueue, shared: &Shared) {
         if event.error {
             report_errors(|| socket.take_error(), shared);
         }

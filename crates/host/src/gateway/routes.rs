@@ -4,7 +4,7 @@
 //! tunnels takes the route it would have without us: a copy of that route, under our protocol number, for each bypassed
 //! prefix, made again whenever the original changes.
 
-use crate::netlink::{Netlink, NetlinkError, Prefix, Route, RouteKind};
+use crate::netlink::{Netlink, NetlinkError, Prefix, ROUTE_PROTOCOL, Route, RouteKind};
 use engine::routes::Routes;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -39,7 +39,7 @@ fn route_without_us<'a>(routes: &'a [Route], prefix: &Prefix) -> Option<&'a Rout
 
 fn bypass(routes: &[Route], prefix: Prefix) -> Option<Route> {
     let original = route_without_us(routes, &prefix).filter(|route| route.kind == RouteKind::Unicast)?;
-    Some(Route { destination: prefix, metric: BYPASS_METRIC, ..original.clone() })
+    Some(Route { destination: prefix, metric: BYPASS_METRIC, protocol: ROUTE_PROTOCOL, ..original.clone() })
 }
 
 /// Routes that the kernel keeps in one place: a new one replaces an old one.

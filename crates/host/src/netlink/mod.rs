@@ -19,7 +19,7 @@ pub use address::Address;
 pub use link::Link;
 pub use monitor::{Change, Monitor};
 pub use prefix::{BadPrefix, Prefix};
-pub use route::{ROUTE_PROTOCOL, Route, RouteKind};
+pub use route::{ROUTE_PROTOCOL, Route, RouteKind, STATIC_PROTOCOL};
 
 /// The kernel sends at most 32 KiB at once; a link with very many virtual functions may come in more.
 const BUFFER_LEN: usize = 1 << 18;

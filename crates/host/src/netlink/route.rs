@@ -15,6 +15,9 @@ use super::{Netlink, NetlinkError, Prefix};
 /// (186 to 198) or Open/R (99) use: cleaning up ours must never take theirs.
 pub const ROUTE_PROTOCOL: u8 = 211;
 
+/// The protocol number of routes that an administrator made (`RTPROT_STATIC`).
+pub const STATIC_PROTOCOL: u8 = 4;
+
 /// The main routing table.
 pub const MAIN_TABLE: u32 = 254;
 
@@ -29,7 +32,7 @@ pub enum RouteKind {
     Throw,
 }
 
-/// A route of ours.
+/// A route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Where to; host bits are ignored.
@@ -48,6 +51,8 @@ pub struct Route {
     pub source: Option<IpAddr>,
     /// Path MTU in bytes.
     pub mtu: Option<u32>,
+    /// Who installed it (`rtm_protocol`): [`ROUTE_PROTOCOL`] unless said otherwise.
+    pub protocol: u8,
 }
 
 impl Route {
@@ -76,8 +81,14 @@ impl Route {
         Self { metric, ..self }
     }
 
+    /// Under another protocol number, so that it does not count as the gateway's.
+    pub fn protocol(self, protocol: u8) -> Self {
+        Self { protocol, ..self }
+    }
+
     fn bare(destination: Prefix, kind: RouteKind) -> Self {
-        Self { destination, kind, link: None, via: None, metric: 0, table: MAIN_TABLE, source: None, mtu: None }
+        let (table, protocol) = (MAIN_TABLE, ROUTE_PROTOCOL);
+        Self { destination, kind, link: None, via: None, metric: 0, table, source: None, mtu: None, protocol }
     }
 
     fn message(&self) -> RouteMessage {
@@ -91,7 +102,7 @@ impl Route {
             destination_prefix_length: destination.prefix_len(),
             // Numbers above 255 live in the RTA_TABLE attribute alone.
             table: u8::try_from(self.table).unwrap_or(0),
-            protocol: RouteProtocol::from(ROUTE_PROTOCOL),
+            protocol: RouteProtocol::from(self.protocol),
             scope: match (self.kind, self.via) {
                 (RouteKind::Unicast, None) => RouteScope::Link,
                 _ => RouteScope::Universe,
@@ -140,6 +151,7 @@ impl Route {
         };
         let mut route = Self::bare(Prefix::host(unspecified), kind);
         route.table = u32::from(header.table);
+        route.protocol = u8::from(header.protocol);
         let mut destination = unspecified;
         for attribute in &message.attributes {
             match attribute {

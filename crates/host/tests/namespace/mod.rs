@@ -1,5 +1,5 @@
 //! Tests that need the kernel's network stack get one of their own.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::os::fd::AsFd;
 use std::time::Duration;
