@@ -3,7 +3,7 @@
 
 use crate::support::*;
 use engine::desired::{Policy, PolicyAction};
-use ike::config::{Lifetime, StartPolicy};
+use ike::config::{EncapsulationPolicy, Lifetime, StartPolicy};
 use ipsec::DropReason;
 use sim::{Link, NodeId, Random};
 use std::net::SocketAddr;
@@ -280,17 +280,17 @@ fn anything(pair: &mut Pair, random: &mut Random) {
         }
         8 => pair.restart(node),
         9 => {
-            let (a, b) = (outer(A, false), outer(B, false));
             let port = [IKE_PORT, NAT_PORT, ESP_PORT][random.below(3) as usize];
-            pair.lab.network.cut_both(SocketAddr::new(a, port), SocketAddr::new(b, port));
+            let [a, b] = [A, B].map(|node| SocketAddr::new(pair.address(node), port));
+            pair.lab.network.cut_both(a, b);
         }
         10 | 11 => pair.lab.network.heal_all(),
         12 => {
             let junk: Vec<u8> = (0..random.below(200)).map(|_| random.next_u64() as u8).collect();
             let port = [IKE_PORT, NAT_PORT, ESP_PORT][random.below(3) as usize];
-            let from = SocketAddr::new(outer(NodeId(1 - node.0), false), port);
-            let now = pair.now();
-            pair.lab.network.send(now, from, SocketAddr::new(outer(node, false), port), [&[0], &junk[..]].concat());
+            let from = SocketAddr::new(pair.address(NodeId(1 - node.0)), port);
+            let (now, to) = (pair.now(), SocketAddr::new(pair.address(node), port));
+            pair.lab.network.send(now, from, to, [&[0], &junk[..]].concat());
         }
         _ => {
             esp_of_everything(pair, node);
@@ -299,14 +299,28 @@ fn anything(pair: &mut Pair, random: &mut Random) {
     }
 }
 
+/// How many; `UNDERPASS_HISTORIES` asks for more.
+fn histories() -> u64 {
+    std::env::var("UNDERPASS_HISTORIES").ok().and_then(|count| count.parse().ok()).unwrap_or(2000)
+}
+
 #[test]
 fn thousands_of_random_histories_over_a_hostile_link_show_no_plaintext_and_end_with_a_tunnel() {
-    for seed in 0..2000 {
+    for seed in 0..histories() {
         let mut random = Random::seeded(seed);
-        let on_demand = random.below(2) == 1;
-        let mut pair = Pair::new(seed, Link::HOSTILE, false, |node, desired| {
+        let [on_demand, in_udp, outer_v6, lifetimes] = [(); 4].map(|()| random.below(2) == 1);
+        let mut pair = Pair::new(seed, Link::HOSTILE, outer_v6, |node, desired| {
             if on_demand || node == B {
                 child_of(desired).start = StartPolicy::OnDemand;
+            }
+            if in_udp {
+                connection(desired).peer.encapsulation = EncapsulationPolicy::Force;
+            }
+            if lifetimes {
+                let short = Lifetime { fuzz_percent: 100, margin: seconds(5), ..FOREVER };
+                child_of(desired).lifetime =
+                    Lifetime { time: Some(seconds(20)), packets: Some(50), bytes: Some(50_000), ..short };
+                connection(desired).peer.lifetime = Lifetime { time: Some(seconds(30)), ..short };
             }
         });
         pair.apply(A);
@@ -321,6 +335,8 @@ fn thousands_of_random_histories_over_a_hostile_link_show_no_plaintext_and_end_w
         for node in [A, B] {
             pair.desired[node.0].policies.clear();
             child_of(&mut pair.desired[node.0]).start = StartPolicy::OnLoad;
+            child_of(&mut pair.desired[node.0]).lifetime = FOREVER;
+            connection(&mut pair.desired[node.0]).peer.lifetime = FOREVER;
             pair.apply(node);
             let _ = pair.command(node, |engine, now| engine.up(&other(node), None, now));
         }

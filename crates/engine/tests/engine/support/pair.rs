@@ -7,7 +7,7 @@ use engine::desired::DesiredState;
 use engine::ForwardingTable;
 use packet::offload::VnetHeader;
 use sim::{Lab, Link, NodeId, Stop};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ pub struct Pair {
     pub lab: Lab<Gateway>,
     /// What each is asked for.
     pub desired: [DesiredState; 2],
+    outer_v6: bool,
     seed: u64,
     restarts: u64,
 }
@@ -37,7 +38,7 @@ impl Pair {
             change(node, &mut desired);
             desired
         });
-        let mut pair = Pair { lab: Lab::new(seed, link, start), desired, seed, restarts: 0 };
+        let mut pair = Pair { lab: Lab::new(seed, link, start), desired, outer_v6: v6, seed, restarts: 0 };
         for node in [A, B] {
             let engine = Gateway::engine(&pair.desired[node.0], pair.chance(node), start);
             let address = outer(node, v6);
@@ -90,6 +91,11 @@ impl Pair {
     pub fn is_up(&self, node: NodeId) -> bool {
         let slots = &self.gateway(node).table.slots;
         !slots.is_empty() && slots.iter().all(|slot| !slot.outbound.is_empty())
+    }
+
+    /// The outer address of a gateway.
+    pub fn address(&self, node: NodeId) -> IpAddr {
+        outer(node, self.outer_v6)
     }
 
     /// The present.
