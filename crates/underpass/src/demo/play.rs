@@ -5,7 +5,7 @@ use super::lab::{Lab, Site};
 use super::report::{Around, Outcome, Progress, Totals};
 use super::site::{CHILD, End, Files, Gateways, Pair};
 use super::traffic::{self, Stream, Streamed};
-use super::watch::Watch;
+use super::watch::{Seen, Watch};
 use crate::table;
 use serde_json::json;
 use std::path::PathBuf;
@@ -74,17 +74,17 @@ fn play(stage: &Stage) -> Result<(Totals, Watch), Stopped> {
     let before = watch.seen();
     let files = stage.step("start", "starting the gateways", || start(stage, &lab))?;
     let pair = Pair { gateways: &stage.gateways, files: &files };
-    stage.step("up", "negotiating", || up(&pair))?;
-    stage.step("ping", "pinging", || ping(&lab, &mut totals))?;
-    stage.step("tcp", "sending over TCP", || tcp(&lab, &mut totals))?;
-    rekeys(stage, &lab, &pair, &mut totals)?;
-    stage.step("down", "taking the tunnel down", || down(&lab, &pair, &watch))?;
-    stage.step("kill", "killing a gateway", || kill(&lab, &pair, &watch))?;
-    stage.step("recover", "starting it again", || recover(&lab, &pair, &mut totals))?;
-    stage.step("plaintext", "looking at what was seen", || {
+    let guarded = Guarded { stage, watch: &watch, before };
+    guarded.step("up", "negotiating", || up(&pair))?;
+    guarded.step("ping", "pinging", || ping(&lab, &mut totals))?;
+    guarded.step("tcp", "sending over TCP", || tcp(&lab, &mut totals))?;
+    rekeys(&guarded, &lab, &pair, &mut totals)?;
+    guarded.step("down", "taking the tunnel down", || down(&lab, &pair, &watch))?;
+    guarded.step("kill", "killing a gateway", || kill(&lab, &pair, &watch))?;
+    guarded.step("recover", "starting it again", || recover(&lab, &pair, &mut totals))?;
+    guarded.step("plaintext", "looking at what was seen", || {
         let seen = watch.seen().since(before);
         (totals.plaintext_packets_seen, totals.esp_packets_seen) = (seen.clear, seen.esp);
-        nothing_clear(&watch, seen.clear, seen.esp)?;
         let words = format!("in all, the internet saw {} ESP packets, {} of IKE and none in clear", seen.esp, seen.ike);
         let facts = json!({ "esp_packets": seen.esp, "ike_packets": seen.ike, "clear_packets": seen.clear,
             "missed_packets": seen.missed });
@@ -116,6 +116,35 @@ impl Stage {
                 Err(Stopped)
             }
         }
+    }
+}
+
+/// Steps after which nothing may have been seen in clear, whatever else came of them.
+struct Guarded<'s> {
+    stage: &'s Stage,
+    watch: &'s Watch,
+    before: Seen,
+}
+
+impl Guarded<'_> {
+    fn step<T>(
+        &self,
+        step: &'static str,
+        doing: &'static str,
+        work: impl FnOnce() -> Result<(T, Outcome), StepError>,
+    ) -> Result<T, Stopped> {
+        self.stage.step(step, doing, || {
+            let result = work();
+            let seen = self.watch.seen().since(self.before);
+            if seen.clear != 0 {
+                let last = self.watch.last_clear().unwrap_or_default();
+                return unexpected(format!(
+                    "{} packets went over the internet in clear ({} of ESP), the last from {last}",
+                    seen.clear, seen.esp
+                ));
+            }
+            result
+        })
     }
 }
 
@@ -192,7 +221,7 @@ fn tcp(lab: &Lab, totals: &mut Totals) -> Result<((), Outcome), StepError> {
 }
 
 /// Rekeys both SAs from both sides under a stream in both directions.
-fn rekeys(stage: &Stage, lab: &Lab, pair: &Pair<'_>, totals: &mut Totals) -> Result<(), Stopped> {
+fn rekeys(stage: &Guarded<'_>, lab: &Lab, pair: &Pair<'_>, totals: &mut Totals) -> Result<(), Stopped> {
     const REKEYS: [(&str, Site, Option<&str>); 4] = [
         ("rekey_child_from_a", Site::A, Some(CHILD)),
         ("rekey_child_from_b", Site::B, Some(CHILD)),
@@ -243,7 +272,7 @@ fn rekey(pair: &Pair<'_>, site: Site, child: Option<&str>) -> Result<((), Outcom
     Ok(((), Outcome::new(words, json!({ "spi": spi }))))
 }
 
-/// Sends from `sites` and returns how many ESP packets went over the internet meanwhile. None may go in clear.
+/// Sends from `sites` and returns how many ESP packets went over the internet meanwhile.
 fn send_blind(lab: &Lab, watch: &Watch, sites: &[Site]) -> Result<u64, StepError> {
     let before = watch.seen();
     for site in sites {
@@ -254,16 +283,7 @@ fn send_blind(lab: &Lab, watch: &Watch, sites: &[Site]) -> Result<u64, StepError
     if seen.missed != 0 {
         return unexpected(format!("{} packets on the internet could not be looked at", seen.missed));
     }
-    nothing_clear(watch, seen.clear, seen.esp)?;
     Ok(seen.esp)
-}
-
-fn nothing_clear(watch: &Watch, clear: u64, esp: u64) -> Result<(), StepError> {
-    if clear == 0 {
-        return Ok(());
-    }
-    let last = watch.last_clear().unwrap_or_default();
-    unexpected(format!("{clear} packets went over the internet in clear ({esp} of ESP), the last from {last}"))
 }
 
 fn down(lab: &Lab, pair: &Pair<'_>, watch: &Watch) -> Result<((), Outcome), StepError> {

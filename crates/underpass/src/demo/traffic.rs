@@ -19,6 +19,8 @@ pub const MARKER: [u8; 16] = *b"underpass: clear";
 const PORT: u16 = 5001;
 /// How long a packet may be on its way before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Echo requests without an answer after which there will be none.
+const UNANSWERED: u16 = 3;
 /// How long a TCP connection may make no progress.
 const TCP_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two packets of a stream.
@@ -44,7 +46,7 @@ pub struct Pings {
     pub round_trips: Duration,
 }
 
-/// Sends `count` echo requests from one host to the other, one after another.
+/// Sends `count` echo requests from one host to the other, one after another; fewer when [`UNANSWERED`] in a row are not answered.
 ///
 /// # Errors
 /// A socket cannot be opened. What is not answered is not an error.
@@ -53,12 +55,18 @@ pub fn ping(lab: &Lab, from: Site, count: u16) -> Result<Pings, StepError> {
         let socket = IcmpSocket::open().map_err(io_error("open an ICMP socket"))?;
         let identifier = OsRng.next_u32().to_be_bytes();
         let identifier = u16::from_be_bytes([identifier[0], identifier[1]]);
-        let mut pings = Pings::default();
+        let (mut pings, mut unanswered) = (Pings::default(), 0);
         for sequence in 1..=count {
             pings.sent += 1;
             if let Some(round_trip) = ping_once(&socket, from, identifier, sequence)? {
                 pings.received += 1;
                 pings.round_trips += round_trip;
+                unanswered = 0;
+            } else {
+                unanswered += 1;
+                if unanswered == UNANSWERED {
+                    break;
+                }
             }
         }
         Ok(pings)
