@@ -11,7 +11,7 @@ use crypto::{Provider, Rng};
 use ike::config::{ChildName, Path, PeerConfig, PeerName};
 use ike::event::{ChildInstall, DownReason, Event, Output as IkeOutput, Transmit};
 use ike::{CommandError, Endpoint};
-use ipsec::{Spi, TunnelPolicy};
+use ipsec::{DropCounters, DropReason, Spi, TunnelPolicy};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -56,6 +56,8 @@ pub struct Engine {
     /// Connections that an operator took down: nothing is sent on them, whatever is still under way.
     taken_down: BTreeSet<PeerName>,
     waiting: BTreeMap<(PeerName, ChildName), Waiting>,
+    /// Packets that waited in vain.
+    pub(crate) drops: DropCounters,
     generation: u64,
     dirty: bool,
     next_heard: Instant,
@@ -83,6 +85,7 @@ impl Engine {
             rng,
             taken_down: BTreeSet::new(),
             waiting: BTreeMap::new(),
+            drops: DropCounters::new(),
             generation: 0,
             dirty: true,
             next_heard: now + HEARD_INTERVAL,
@@ -166,11 +169,13 @@ impl Engine {
         self.endpoint.trigger(&peer, &child, now);
         let key = (peer, child);
         if !self.waiting.contains_key(&key) && self.waiting.len() >= WAITING_CHILDREN {
-            return;
+            return self.drops.count(DropReason::QueueFull);
         }
         let waiting = self.waiting.entry(key).or_insert(Waiting { since: now, packets: Vec::new() });
         if waiting.packets.len() < WAITING_PER_CHILD {
             waiting.packets.push(packet);
+        } else {
+            self.drops.count(DropReason::QueueFull);
         }
     }
 
@@ -193,7 +198,9 @@ impl Engine {
         if self.paths.expire(now, |remote| children.values().any(|child| child.remote() == remote)) {
             self.dirty = true;
         }
-        self.waiting.retain(|_, waiting| waiting.since + WAITING_TIME > now);
+        for (_, expired) in self.waiting.extract_if(.., |_, waiting| waiting.since + WAITING_TIME <= now) {
+            self.drops.add(DropReason::NoTunnel, expired.packets.len() as u64);
+        }
         self.endpoint.handle_timeout(now);
         self.collect(now);
     }

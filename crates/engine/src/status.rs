@@ -175,8 +175,12 @@ impl Engine {
                 half_open: self.endpoint.half_open(),
             },
             connections: self.desired.connections.values().map(|connection| self.connection(connection, cx)).collect(),
-            drops: DropReason::ALL.iter().map(|reason| (reason.name(), cx.drops.get(*reason))).collect(),
+            drops: DropReason::ALL.iter().map(|reason| (reason.name(), self.dropped(*reason, cx))).collect(),
         }
+    }
+
+    fn dropped(&self, reason: DropReason, cx: &StatusContext<'_>) -> u64 {
+        cx.drops.get(reason) + self.drops.get(reason)
     }
 
     fn connection(&self, connection: &Connection, cx: &StatusContext<'_>) -> ConnectionStatus {

@@ -100,7 +100,8 @@ fn nearly_exhausted(pair: &Pair, left: u64) -> ForwardingTable {
         integrity: vec![2; suite.integrity_key_len()].into(),
     };
     let iv = crypto::CbcIv::new(&mut crypto::SeededRng::new(1));
-    let sa = OutboundSa::new(entry.sa.spi(), suite, &keys, iv, SaLimits::default(), *entry.sa.tunnel()).expect("keys of the suite's lengths");
+    let sa = OutboundSa::new(entry.sa.spi(), suite, &keys, iv, SaLimits::default(), *entry.sa.tunnel())
+        .expect("keys of the suite's lengths");
     let sa = sa.starting_at((1 << 32) - left);
     let entry = OutboundEntry {
         child: entry.child,

@@ -6,6 +6,7 @@ mod fails_closed;
 mod limits;
 mod nat;
 mod on_demand;
+mod reference;
 mod rekey;
 mod routes;
 mod status;

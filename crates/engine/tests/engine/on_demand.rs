@@ -1,5 +1,6 @@
 //! On demand: the first packet asks for its child and is delivered when it is up.
 
+use crate::status::status;
 use crate::support::*;
 use engine::path::Feedback;
 use ike::config::StartPolicy;
@@ -61,6 +62,7 @@ fn no_more_than_64_packets_wait_and_the_first_ones_do() {
     packets.iter().for_each(|packet| pair.send(A, packet));
     pair.run(seconds(2));
     assert_eq!(pair.gateway(B).delivered, packets[..64]);
+    assert_eq!(status(&pair, A).drops["queue_full"], 136);
 }
 
 #[test]
@@ -70,6 +72,7 @@ fn a_packet_that_waited_too_long_is_not_delivered_any_more() {
     pair.lab.network.cut_both(ends[0], ends[1]);
     pair.send(A, &udp(A, false, 10));
     pair.run(seconds(20));
+    assert_eq!(status(&pair, A).drops["no_tunnel"], 1);
     let late = udp(A, false, 11);
     pair.send(A, &late);
     pair.lab.network.heal_all();

@@ -12,7 +12,8 @@ use sim::{Link, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-fn status(pair: &Pair, node: NodeId) -> Status {
+/// The status of a gateway, its times as seconds since the start.
+pub fn status(pair: &Pair, node: NodeId) -> Status {
     let start = pair.now() - pair.lab.elapsed();
     let stamp = |at: std::time::Instant| format!("T+{}", at.saturating_duration_since(start).as_secs());
     let gateway = pair.gateway(node);

@@ -3,8 +3,8 @@
 use super::config::{A, B, desired, other, outer, seconds};
 use super::gateway::{ESP_PORT, Gateway, IKE_PORT, NAT_PORT, Wire};
 use super::packets::udp;
-use engine::desired::DesiredState;
 use engine::ForwardingTable;
+use engine::desired::DesiredState;
 use packet::offload::VnetHeader;
 use sim::{Lab, Link, NodeId, Stop};
 use std::net::{IpAddr, SocketAddr};
@@ -160,12 +160,7 @@ impl Pair {
     }
 
     /// As [`Self::pass`], and what was on the wire meanwhile, from `from`.
-    pub fn pass_watched(
-        &mut self,
-        from: NodeId,
-        header: &VnetHeader,
-        packet: &[u8],
-    ) -> (Vec<Vec<u8>>, Wire) {
+    pub fn pass_watched(&mut self, from: NodeId, header: &VnetHeader, packet: &[u8]) -> (Vec<Vec<u8>>, Wire) {
         self.gateway_mut(from).wire = Some(Vec::new());
         let delivered = self.pass(from, header, packet);
         (delivered, self.gateway_mut(from).wire.take().unwrap_or_default())
