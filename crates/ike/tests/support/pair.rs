@@ -250,6 +250,12 @@ impl Pair {
         self.lab.network.hold_next(of)
     }
 
+    /// Puts aside every IKE message of an end that is of this exchange and kind.
+    pub fn hold_all(&mut self, from: NodeId, exchange: ExchangeType, response: bool) -> RuleId {
+        let of = is_message(self.end(from).address, exchange, response);
+        self.lab.network.hold(of)
+    }
+
     /// Drops the next `count` IKE messages of an end that are of this exchange and kind.
     pub fn drop(&mut self, from: NodeId, exchange: ExchangeType, response: bool, count: u64) {
         let of = is_message(self.end(from).address, exchange, response);
