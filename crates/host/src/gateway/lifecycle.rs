@@ -86,12 +86,27 @@ impl Gateway {
         for connection in desired.connections.values() {
             self.names.ask(connection, now);
         }
-        let filled = self.with_addresses(desired.clone());
+        let mut filled = self.with_addresses(desired.clone());
+        self.keep_addresses_in_use(&desired, &mut filled);
         self.configured = desired;
         self.engine.apply(filled, now);
         self.check_sources(now);
         self.carry_out(now);
         Ok(())
+    }
+
+    /// A connection whose configuration did not change stays with the addresses it is up with, whatever its names say now.
+    fn keep_addresses_in_use(&self, desired: &DesiredState, filled: &mut DesiredState) {
+        for (name, connection) in &mut filled.connections {
+            let unchanged = self.configured.connections.get(name) == desired.connections.get(name);
+            let in_use = self.address_in_use(name);
+            if unchanged
+                && in_use.is_some_and(|address| connection.peer.remote_addresses.contains(&address))
+                && let Some(present) = self.engine.desired().connections.get(name)
+            {
+                connection.peer.remote_addresses.clone_from(&present.peer.remote_addresses);
+            }
+        }
     }
 
     /// Says where routes cannot do what the configuration asks for.

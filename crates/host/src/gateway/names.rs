@@ -157,3 +157,96 @@ pub(super) fn changed<'a>(
     };
     new.connections.values().filter(differs).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    fn answer(name: &str, last: &[u8]) -> Answer {
+        Answer { name: name.to_owned(), found: Ok(last.iter().map(|last| ip(*last)).collect()) }
+    }
+
+    /// A state with connections `x` and `y` to b.example; `fill` puts addresses to them.
+    fn state(fill: impl Fn(&mut Connection)) -> DesiredState {
+        let text = |name: &str| {
+            format!(
+                "[connection.{name}]\nremote_address = [\"192.0.2.9\", \"b.example\"]\nremote_id = \"b{name}\"\n\
+                 local_id = \"a{name}\"\npsk = \"x\"\n[connection.{name}.child.net]\n\
+                 local_subnets = [\"10.1.0.0/16\"]\nremote_subnets = [\"10.{}.0.0/16\"]\n",
+                name.len() + usize::from(name == "y") + 1
+            )
+        };
+        let config = formats::SourceFile::new("c.toml", text("x") + &text("y"));
+        let secrets = formats::SourceFile::new("s.toml", "[psk]\nx = \"0123456789abcdef0123456789abcdef\"\n");
+        let mut state = formats::underpass_toml::parse(&[config], &[secrets]).unwrap().state;
+        state.connections.values_mut().for_each(fill);
+        state
+    }
+
+    fn names(lookup: Lookup) -> (Names, Waker, Instant) {
+        let (waker, now) = (Waker::new().unwrap(), Instant::now());
+        (Names::start(lookup, waker.clone(), now).unwrap(), waker, now)
+    }
+
+    #[test]
+    fn a_name_is_asked_in_its_own_thread_and_not_more_often_than_it_may() {
+        let (mut names, _waker, now) =
+            names(|name| if name == "b.example" { Ok(vec![ip(2), ip(1)]) } else { Ok(vec![]) });
+        let configured = state(|_| {});
+        let connection = configured.connections.values().next().unwrap();
+        names.ask(connection, now);
+        names.ask(connection, now);
+        let answer = names.answers.recv().unwrap();
+        assert_eq!(names.learn(answer), Ok(true));
+        names.ask(connection, now + LEAST_PAUSE / 2);
+        names.ask(connection, now + LEAST_PAUSE);
+        let answer = names.answers.recv().unwrap();
+        assert_eq!(names.learn(answer), Ok(false), "the same as before, and the only other answer");
+        assert!(names.answers.try_recv().is_err());
+        let mut filled = connection.clone();
+        names.fill(&mut filled);
+        assert_eq!(filled.peer.remote_addresses, [ip(9), ip(1), ip(2)], "what is written first, then in order");
+    }
+
+    #[test]
+    fn a_resolver_that_fails_is_told_of_once_and_takes_nothing_away() {
+        let (mut names, _waker, _) = names(|_| Ok(Vec::new()));
+        assert_eq!(names.learn(answer("b.example", &[1])), Ok(true));
+        assert!(names.learn(answer("b.example", &[])).is_err());
+        assert_eq!(names.learn(answer("b.example", &[])), Ok(false));
+        let filled = state(|connection| names.fill(connection));
+        assert!(filled.connections.values().all(|connection| connection.peer.remote_addresses == [ip(9), ip(1)]));
+        assert_eq!(names.learn(answer("b.example", &[1])), Ok(false), "as before");
+        assert!(names.learn(answer("b.example", &[])).is_err(), "a new failure");
+    }
+
+    #[test]
+    fn a_tunnel_stays_with_its_address_for_as_long_as_the_name_has_it() {
+        let with = |last: u8| state(move |connection| connection.peer.remote_addresses.push(ip(last)));
+        let (old, new) = (with(1), with(2));
+        let changed = |current: &dyn Fn(&PeerName) -> Option<IpAddr>| -> Vec<String> {
+            changed(&old, &new, current).iter().map(|connection| connection.peer.name.to_string()).collect()
+        };
+        assert_eq!(changed(&|_| None), ["x", "y"], "both are down");
+        assert_eq!(
+            changed(&|peer| (*peer == PeerName::from("x")).then_some(ip(9))),
+            ["y"],
+            "x is up at 9, which it keeps"
+        );
+        assert_eq!(changed(&|_| Some(ip(1))), ["x", "y"], "both are up where nobody is any more");
+    }
+
+    #[test]
+    fn names_are_asked_again_every_five_minutes_where_there_are_any() {
+        let (mut names, _waker, now) = names(|_| Ok(Vec::new()));
+        let configured = state(|_| {});
+        assert!(!names.due(&configured, now));
+        assert!(names.due(&configured, now + WHILE_DOWN));
+        assert!(!names.due(&configured, now + WHILE_DOWN));
+        assert!(!names.due(&DesiredState::default(), now + WHILE_DOWN * 2));
+    }
+}

@@ -170,7 +170,7 @@ impl Gateway {
     }
 
     /// The address of a peer with whom an IKE SA is up.
-    fn address_in_use(&self, peer: &PeerName) -> Option<IpAddr> {
+    pub(super) fn address_in_use(&self, peer: &PeerName) -> Option<IpAddr> {
         let mut sas = self.engine.endpoint().sas_of(peer);
         sas.find(|sa| sa.is_established()).map(|sa| sa.path().remote.ip())
     }

@@ -1,12 +1,14 @@
 //! Traffic through a tunnel, strangers at the door, and looking at what is inside.
 
 use crate::Test;
-use crate::lab::{self, INSIDE_A, INSIDE_B, until};
+use crate::lab::{self, ENDS_A, ENDS_B, Ends, INSIDE_A, INSIDE_B, until};
 use formats::encoding::base64;
 use serde_json::json;
 
 pub const TESTS: &[Test] = &[
     ("two_gateways_carry_traffic_in_udp_and_in_plain_esp", two_gateways_carry_traffic),
+    ("two_gateways_carry_traffic_over_ipv6", two_gateways_carry_traffic_over_ipv6),
+    ("the_first_packet_brings_a_tunnel_on_demand_up_and_arrives", the_first_packet_brings_a_tunnel_up),
     ("garbage_leaves_no_state_and_few_lines", garbage_leaves_no_state_and_few_lines),
     ("a_capture_shows_decrypted_packets_and_the_log_shows_the_capture", a_capture_shows_decrypted_packets),
 ];
@@ -19,6 +21,35 @@ fn two_gateways_carry_traffic() {
         assert_eq!(child["encapsulation"], encapsulation);
         assert!(child["packets_in"].as_u64() >= Some(1) && child["packets_out"].as_u64() >= Some(1), "{child}");
     }
+}
+
+fn two_gateways_carry_traffic_over_ipv6() {
+    for (connection, encapsulation) in [("", "esp"), ("encapsulation = \"force\"", "udp")] {
+        let (mut a, mut b) = lab::pair("", "");
+        lab::configure(&a.namespace, "wan", &["2001:db8::1/64"]);
+        lab::configure(&b.namespace, "wan", &["2001:db8::2/64"]);
+        let (here, there) = ("2001:db8::1", "2001:db8::2");
+        a.write_config(&Ends { local: here, remote: there, ..ENDS_A }, "", connection, "");
+        b.write_config(&Ends { local: there, remote: here, ..ENDS_B }, "", connection, "start = \"passive\"");
+        b.start();
+        a.start();
+        lab::wait_for_traffic(&a, &b);
+        assert_eq!(a.child()["encapsulation"], encapsulation);
+    }
+}
+
+fn the_first_packet_brings_a_tunnel_up() {
+    let (mut a, mut b) = lab::pair("", "");
+    a.write_config(&ENDS_A, "", "", "start = \"on-demand\"");
+    b.start();
+    a.start();
+    assert!(!a.is_up());
+    let (here, there) = (lab::socket(&a.namespace, INSIDE_A), lab::socket(&b.namespace, INSIDE_B));
+    here.send_to(b"the first and only", there.local_addr().unwrap()).unwrap();
+    let mut buffer = [0; 64];
+    let len = until("it arrives", || there.recv_from(&mut buffer).ok()).0;
+    assert_eq!(&buffer[..len], b"the first and only");
+    assert!(a.is_up() && a.child()["packets_out"] == 1);
 }
 
 /// A generator of arbitrary bytes, the same each time (SplitMix64).
