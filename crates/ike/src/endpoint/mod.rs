@@ -167,7 +167,17 @@ impl Endpoint {
 
 impl std::fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Endpoint").field("sas", &self.sas).finish_non_exhaustive()
+        // Everything that an input may change, secrets excepted: tests compare it before and after.
+        f.debug_struct("Endpoint")
+            .field("sas", &self.sas)
+            .field("states", &self.states)
+            .field("disabled", &self.disabled)
+            .field("initiators", &self.initiators)
+            .field("half_open", &self.half_open)
+            .field("timers", &self.timers)
+            .field("spis", &self.spis)
+            .field("next_child", &self.next_child)
+            .finish_non_exhaustive()
     }
 }
 

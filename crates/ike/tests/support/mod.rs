@@ -6,6 +6,7 @@
 mod checks;
 mod configs;
 mod end;
+pub mod forge;
 mod pair;
 mod plane;
 pub mod puppet;
