@@ -397,9 +397,10 @@ fn selectors_without_overlap_fail_the_child_and_keep_the_ike_sa() {
     };
     assert!(pair.end(B).has_said(named), "{}", pair.dump());
     let refused = |event: &Event| {
-        matches!(event, Event::ChildFailed {
-            reason: DownReason::Refused { notify: NotifyType::TS_UNACCEPTABLE, .. }, ..
-        })
+        matches!(
+            event,
+            Event::ChildFailed { reason: DownReason::Refused { notify: NotifyType::TS_UNACCEPTABLE, .. }, .. }
+        )
     };
     assert!(pair.end(A).has_said(refused));
     let asked = pair.end(A).said().filter(|event| refused(event)).count();
@@ -421,8 +422,7 @@ fn an_address_nobody_is_configured_for_is_refused_and_leaves_no_state() {
 
 #[test]
 fn half_open_sas_are_bounded_and_expire() {
-    let config =
-        EndpointConfig { half_open_before_cookie: 1000, half_open_limit: 10, ..EndpointConfig::default() };
+    let config = EndpointConfig { half_open_before_cookie: 1000, half_open_limit: 10, ..EndpointConfig::default() };
     let now = epoch();
     let mut endpoint = Endpoint::new(config, Arc::new(SimProvider), Box::new(SeededRng::new(1)), now);
     endpoint.apply(vec![site_b()], now);

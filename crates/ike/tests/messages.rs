@@ -417,3 +417,86 @@ fn messages_for_no_sa_of_ours_are_dropped_without_an_answer() {
     let message = plain_message(header, &[]);
     assert!(puppet.send(&mut endpoint, &message, now).messages.is_empty());
 }
+
+// RFC 6311 (message-ID synchronisation after a failover) is not spoken: an end that lost its state starts anew with
+// INITIAL_CONTACT. What its exchanges would test of the window is tested above (repetitions, IDs outside the window) and
+// here.
+
+#[test]
+fn its_notifies_are_ignored_by_who_does_not_speak_rfc_6311() {
+    let (mut endpoint, mut puppet, now) = connected();
+    let sync = Notify::with_data(NotifyType::IKEV2_MESSAGE_ID_SYNC, vec![0; 12]);
+    let message = puppet.request(ExchangeType::Informational, &[Payload::Notify(sync.clone())]);
+    assert!(ask(&mut endpoint, &puppet, &message, now).is_empty());
+    // RFC 6311 §5.1 sends it with message ID 0, outside of the window.
+    let header = puppet.header(ExchangeType::Informational, 0, false);
+    let message = puppet.seal(header, &[Payload::Notify(sync)]);
+    let reaction = puppet.send(&mut endpoint, &message, now);
+    assert_eq!((reaction.messages.len(), ignored(&reaction)), (0, Some(IgnoredReason::Window)));
+    let message = puppet.request(ExchangeType::Informational, &[]);
+    assert!(ask(&mut endpoint, &puppet, &message, now).is_empty());
+}
+
+#[test]
+fn only_the_last_answer_is_remembered() {
+    let (mut endpoint, mut puppet, now) = connected();
+    let first = puppet.request(ExchangeType::Informational, &[]);
+    let second = puppet.request(ExchangeType::Informational, &[]);
+    assert_eq!(puppet.send(&mut endpoint, &first, now).messages.len(), 1);
+    assert_eq!(puppet.send(&mut endpoint, &second, now).messages.len(), 1);
+    let old = puppet.send(&mut endpoint, &first, now);
+    assert_eq!((old.messages.len(), ignored(&old)), (0, Some(IgnoredReason::Window)));
+    assert_eq!(puppet.send(&mut endpoint, &second, now).messages.len(), 1);
+}
+
+#[test]
+fn a_request_with_an_answered_id_and_other_content_is_not_answered() {
+    let (mut endpoint, mut puppet, now) = connected();
+    let id = puppet.next_id;
+    let first = puppet.request(ExchangeType::Informational, &[]);
+    assert_eq!(puppet.send(&mut endpoint, &first, now).messages.len(), 1);
+    let header = puppet.header(ExchangeType::Informational, id, false);
+    let other = puppet.seal(header, &[Payload::Delete(Delete::Ike)]);
+    assert!(puppet.send(&mut endpoint, &other, now).messages.is_empty());
+    assert!(is_up(&endpoint));
+}
+
+#[test]
+fn one_request_is_outstanding_and_the_others_wait_for_its_answer() {
+    let mut setup = Setup::default();
+    for (node, peers) in [A, B].into_iter().zip(&mut setup.peers) {
+        let start = peers[0].children[0].start;
+        peers[0].children = (0..6).map(|net| child_config(&format!("net{net}"), node, net, start)).collect();
+    }
+    let mut pair = setup.connected();
+    let rule = pair.hold_all(B, ExchangeType::CreateChildSa, true);
+    let before = pair.end(A).totals.exchanges;
+    pair.rekey_child(A);
+    pair.run(seconds(5));
+    assert_eq!(pair.end(A).totals.exchanges, before + 1, "{}", pair.dump());
+    assert_eq!(pair.sa(A).waiting(), 5);
+    pair.release(rule);
+    pair.settle_and_converge();
+    assert_eq!(pair.end(A).totals.child_rekeys, 6);
+}
+
+#[test]
+fn a_request_is_repeated_as_the_same_octets_ever_more_rarely_until_it_is_given_up() {
+    let (mut endpoint, _, now) = connected();
+    let peer = endpoint.sas().next().unwrap().peer().name.clone();
+    assert_eq!(endpoint.rekey_ike(&peer, now), Ok(()));
+    let mut sent = vec![(now, reaction(&mut endpoint).messages.remove(0))];
+    let mut down = None;
+    while down.is_none() {
+        let at = endpoint.poll_timeout().unwrap();
+        endpoint.handle_timeout(at);
+        let reaction = reaction(&mut endpoint);
+        sent.extend(reaction.messages.into_iter().map(|message| (at, message)));
+        let gone = |event: &Event| matches!(event, Event::IkeSaDown { reason: DownReason::NoAnswer { .. }, .. });
+        down = reaction.events.iter().any(gone).then_some(at);
+    }
+    assert!(sent.iter().all(|(_, message)| *message == sent[0].1));
+    let gaps: Vec<_> = sent.array_windows().map(|[a, b]| b.0 - a.0).collect();
+    assert!(gaps.len() >= 5 && gaps[0] >= seconds(1) && gaps[3] > gaps[0] * 3, "{gaps:?}");
+    assert_eq!(down.unwrap() - now, seconds(60));
+}

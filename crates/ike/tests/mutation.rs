@@ -79,7 +79,8 @@ fn no_damaged_protected_message_changes_anything_in_any_state() {
         let mut sums = Sums { messages: 0, mutants: 0 };
         for (name, command) in SCRIPT {
             // Every message waits here until it has been attacked, then goes on alone.
-            let mut rule = pair.lab.network.hold(|datagram| header_of(datagram.from.port(), &datagram.payload).is_some());
+            let mut rule =
+                pair.lab.network.hold(|datagram| header_of(datagram.from.port(), &datagram.payload).is_some());
             command(&mut pair);
             for _ in 0..40 {
                 pair.run(std::time::Duration::from_millis(5));
@@ -91,7 +92,8 @@ fn no_damaged_protected_message_changes_anything_in_any_state() {
                     }
                 }
                 // What the released ones cause is held again.
-                let next = pair.lab.network.hold(|datagram| header_of(datagram.from.port(), &datagram.payload).is_some());
+                let next =
+                    pair.lab.network.hold(|datagram| header_of(datagram.from.port(), &datagram.payload).is_some());
                 let now = pair.now();
                 pair.lab.network.release(now, rule);
                 rule = next;

@@ -15,8 +15,7 @@ use support::*;
 /// A behind a NAT with the public address that A has elsewhere.
 fn behind_nat(filtering: Filtering) -> Pair {
     let setup = Setup { addresses: [PRIVATE, address(B)], ..Setup::default() };
-    let setup =
-        setup.at(A, |peer| peer.local_address = Some(PRIVATE)).at(B, |peer| peer.remote_addresses = Vec::new());
+    let setup = setup.at(A, |peer| peer.local_address = Some(PRIVATE)).at(B, |peer| peer.remote_addresses = Vec::new());
     let mut pair = setup.build();
     pair.lab.network.add_nat(Nat::new(address(A)).covering(PRIVATE).with_filtering(filtering));
     pair.start();

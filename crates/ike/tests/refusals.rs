@@ -208,51 +208,99 @@ fn every_request_that_crosses_something_of_ours_is_answered_as_rfc_7296_2_25_say
     let cases: [(Busy, [(Ask, &str); 6]); 8] = [
         (
             Busy::Nothing,
-            [(RekeyChild, "made"), (DeleteChild, "deleted"), (CreateChild, "made"), (RekeyIke, "made"),
-             (DeleteIke, "empty"), (Liveness, "empty")],
+            [
+                (RekeyChild, "made"),
+                (DeleteChild, "deleted"),
+                (CreateChild, "made"),
+                (RekeyIke, "made"),
+                (DeleteIke, "empty"),
+                (Liveness, "empty"),
+            ],
         ),
         (
             // §2.25.1: "If a peer receives a request to rekey a Child SA that it is currently rekeying: reply as usual".
             Busy::RekeyingChild,
-            [(RekeyChild, "made"), (DeleteChild, "deleted"), (CreateChild, "made"), (RekeyIke, "later"),
-             (DeleteIke, "empty"), (Liveness, "empty")],
+            [
+                (RekeyChild, "made"),
+                (DeleteChild, "deleted"),
+                (CreateChild, "made"),
+                (RekeyIke, "later"),
+                (DeleteIke, "empty"),
+                (Liveness, "empty"),
+            ],
         ),
         (
             // "… to rekey a Child SA that it is currently trying to close: TEMPORARY_FAILURE"; "… to delete a Child SA
             // that it is currently trying to close: reply without a Delete payload".
             Busy::DeletingChild,
-            [(RekeyChild, "later"), (DeleteChild, "empty"), (CreateChild, "made"), (RekeyIke, "later"),
-             (DeleteIke, "empty"), (Liveness, "empty")],
+            [
+                (RekeyChild, "later"),
+                (DeleteChild, "empty"),
+                (CreateChild, "made"),
+                (RekeyIke, "later"),
+                (DeleteIke, "empty"),
+                (Liveness, "empty"),
+            ],
         ),
         (
             // §2.25.2: "… to rekey the IKE SA, and it is currently creating, rekeying, or closing a Child SA".
             Busy::CreatingChild,
-            [(RekeyChild, "made"), (DeleteChild, "deleted"), (CreateChild, "made"), (RekeyIke, "later"),
-             (DeleteIke, "empty"), (Liveness, "empty")],
+            [
+                (RekeyChild, "made"),
+                (DeleteChild, "deleted"),
+                (CreateChild, "made"),
+                (RekeyIke, "later"),
+                (DeleteIke, "empty"),
+                (Liveness, "empty"),
+            ],
         ),
         (
             // "… to create or rekey a Child SA when it is currently rekeying the IKE SA: TEMPORARY_FAILURE"; "… to delete
             // a Child SA …: reply as usual"; "… to rekey the IKE SA that it is currently rekeying: reply as usual".
             Busy::RekeyingIke,
-            [(RekeyChild, "later"), (DeleteChild, "deleted"), (CreateChild, "later"), (RekeyIke, "made"),
-             (DeleteIke, "empty"), (Liveness, "empty")],
+            [
+                (RekeyChild, "later"),
+                (DeleteChild, "deleted"),
+                (CreateChild, "later"),
+                (RekeyIke, "made"),
+                (DeleteIke, "empty"),
+                (Liveness, "empty"),
+            ],
         ),
         (
             // "… that it is currently trying to close".
             Busy::DeletingIke,
-            [(RekeyChild, "later"), (DeleteChild, "empty"), (CreateChild, "later"), (RekeyIke, "later"),
-             (DeleteIke, "empty"), (Liveness, "empty")],
+            [
+                (RekeyChild, "later"),
+                (DeleteChild, "empty"),
+                (CreateChild, "later"),
+                (RekeyIke, "later"),
+                (DeleteIke, "empty"),
+                (Liveness, "empty"),
+            ],
         ),
         (
             Busy::Liveness,
-            [(RekeyChild, "made"), (DeleteChild, "deleted"), (CreateChild, "made"), (RekeyIke, "made"),
-             (DeleteIke, "empty"), (Liveness, "empty")],
+            [
+                (RekeyChild, "made"),
+                (DeleteChild, "deleted"),
+                (CreateChild, "made"),
+                (RekeyIke, "made"),
+                (DeleteIke, "empty"),
+                (Liveness, "empty"),
+            ],
         ),
         (
             // The first child in the table is the old one, which its DELETE is on its way for.
             Busy::DeletingRekeyedChild,
-            [(RekeyChild, "later"), (DeleteChild, "empty"), (CreateChild, "made"), (RekeyIke, "later"),
-             (DeleteIke, "empty"), (Liveness, "empty")],
+            [
+                (RekeyChild, "later"),
+                (DeleteChild, "empty"),
+                (CreateChild, "made"),
+                (RekeyIke, "later"),
+                (DeleteIke, "empty"),
+                (Liveness, "empty"),
+            ],
         ),
     ];
     let mut checked = 0;

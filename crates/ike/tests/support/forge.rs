@@ -8,9 +8,7 @@ use super::puppet::{Puppet, Reaction, reaction};
 use crypto::{SeededRng, SimProvider};
 use ike::Endpoint;
 use ike::config::{EndpointConfig, StartPolicy};
-use ike::wire::{
-    Delete, ExchangeType, Header, IdPayload, Notify, NotifyType, Payload, PayloadType, ProtocolId,
-};
+use ike::wire::{Delete, ExchangeType, Header, IdPayload, Notify, NotifyType, Payload, PayloadType, ProtocolId};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

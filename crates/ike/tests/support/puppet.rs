@@ -188,10 +188,8 @@ impl Puppet {
         let (suite, keys) = (self.suite.expect("a suite"), self.keys.clone().expect("keys"));
         let psk = psk.to_vec().into();
         let auth = psk_auth(suite.prf, &psk, &self.init_request, &self.nonce_r, &keys.pi, &id.octets);
-        let mut payloads = vec![
-            Payload::IdInitiator(id),
-            Payload::Authentication { method: 2, data: auth.expose().to_vec() },
-        ];
+        let mut payloads =
+            vec![Payload::IdInitiator(id), Payload::Authentication { method: 2, data: auth.expose().to_vec() }];
         payloads.extend(self.child_payloads(false));
         payloads
     }
@@ -249,7 +247,8 @@ impl Puppet {
             true => (keys.ei, keys.ai),
             false => (keys.er, keys.ar),
         };
-        let key = PacketKey::new(suite.cipher, suite.integrity, encryption.expose(), integrity.expose()).expect("a key");
+        let key =
+            PacketKey::new(suite.cipher, suite.integrity, encryption.expose(), integrity.expose()).expect("a key");
         let text = (body.len() + 1).next_multiple_of(key.block_len().max(1));
         let sealed = key.iv_len() + text + key.icv_len();
         let total = Header::LEN + 4 + sealed;

@@ -141,9 +141,7 @@ impl IkeSa {
 
     /// Whether a live child has this configuration.
     pub(crate) fn has_child(&self, name: &ChildName) -> bool {
-        self.children
-            .values()
-            .any(|child| &child.name == name && child.state == ChildState::Installed)
+        self.children.values().any(|child| &child.name == name && child.state == ChildState::Installed)
     }
 
     /// The peer's answer to our request for a child.
