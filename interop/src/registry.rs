@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::error::LabError;
@@ -147,20 +147,37 @@ impl LabContext {
     }
 }
 
+/// How a lab went.
+#[derive(Debug)]
+pub struct Run {
+    /// How its last attempt ended.
+    pub outcome: Outcome,
+    /// Why attempts before were no answer and were repeated: each time the peer's own queues overflowed.
+    pub repeated: Vec<String>,
+}
+
+/// Labs run side by side; one that is repeated because the machine was too busy runs alone.
+static ALONE: RwLock<()> = RwLock::new(());
+
 /// Runs one lab in a world of its own, for at most [`BOUND`].
-pub fn run_lab(lab: &Lab) -> Outcome {
+pub fn run_lab(lab: &Lab) -> Run {
     run_lab_within(lab, BOUND)
 }
 
 /// As [`run_lab`], with another bound on each attempt.
-pub fn run_lab_within(lab: &Lab, bound: Duration) -> Outcome {
+pub fn run_lab_within(lab: &Lab, bound: Duration) -> Run {
+    let first = {
+        let _beside_others = ALONE.read().unwrap_or_else(PoisonError::into_inner);
+        attempt(lab, bound)
+    };
+    let mut run = Run { outcome: first, repeated: Vec::new() };
     for _ in 1..ATTEMPTS {
-        match attempt(lab, bound) {
-            Outcome::Failed { error: LabError::Busy(_), .. } => {}
-            outcome => return outcome,
-        }
+        let Outcome::Failed { error: LabError::Busy(why), .. } = &run.outcome else { break };
+        run.repeated.push(why.clone());
+        let _alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
+        run.outcome = attempt(lab, bound);
     }
-    attempt(lab, bound)
+    run
 }
 
 fn attempt(lab: &Lab, bound: Duration) -> Outcome {

@@ -3,15 +3,17 @@
 //! ```text
 //! Direct  c1 10.91.1.2 ─ 10.91.1.1 g1 192.0.2.1 ═══════════════════════════ 192.0.2.2 g2 10.93.1.1 ─ 10.93.1.2 c2
 //! Nat     c1 10.91.1.2 ─ 10.91.1.1 g1 10.55.0.2 ─ 10.55.0.1 r 192.0.2.1 ═══ 192.0.2.2 g2 10.93.1.1 ─ 10.93.1.2 c2
+//! Routed  c1 … g1 10.55.0.2 ─ 10.55.0.1 r 192.0.2.1 ═══ 192.0.2.2 far 10.56.0.1 ─ 10.56.0.2 g2 … c2
+//! NatBoth the same, where r masquerades g1, and far masquerades g2 and forwards IKE's ports to it
 //! ```
-//! g2 sees 192.0.2.1 in both. The clients know no route but through their gateway.
+//! g2 sees 192.0.2.1 but in Routed. The clients know no route but through their gateway.
 
 use crate::error::LabError;
 use crate::world::{NetNs, World};
 
 /// Addresses of the two sites.
 pub mod address {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
     /// Client of site 1.
     pub const C1: Ipv4Addr = Ipv4Addr::new(10, 91, 1, 2);
     /// Client of site 2.
@@ -22,12 +24,34 @@ pub mod address {
     pub const G2: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
     /// Gateway of site 1 behind the NAT router.
     pub const G1_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 55, 0, 2);
+    /// Gateway of site 2 behind a router of its own.
+    pub const G2_PRIVATE: Ipv4Addr = Ipv4Addr::new(10, 56, 0, 2);
     /// The address the NAT router moves to in [`super::Sites::rebind_address`].
     pub const G1_MOVED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
     /// Network of site 1.
     pub const NET1: &str = "10.91.1.0/24";
     /// Network of site 2.
     pub const NET2: &str = "10.93.1.0/24";
+    /// Client of site 1 in [`super::Sites::add_ipv6`].
+    pub const C1_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x91, 0, 0, 0, 0, 2);
+    /// Client of site 2.
+    pub const C2_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x93, 0, 0, 0, 0, 2);
+    /// Gateway of site 1.
+    pub const G1_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
+    /// Gateway of site 2.
+    pub const G2_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2);
+    /// IPv6 network of site 1.
+    pub const NET1_V6: &str = "2001:db8:91::/64";
+    /// IPv6 network of site 2.
+    pub const NET2_V6: &str = "2001:db8:93::/64";
+    /// Second network of site 1 in [`super::Sites::add_second_networks`].
+    pub const MORE1: &str = "10.91.2.0/24";
+    /// Second network of site 2.
+    pub const MORE2: &str = "10.93.2.0/24";
+    /// Client of site 2 in its second network.
+    pub const C2_MORE: Ipv4Addr = Ipv4Addr::new(10, 93, 2, 2);
+    /// Client of site 1 in its second network.
+    pub const C1_MORE: Ipv4Addr = Ipv4Addr::new(10, 91, 2, 2);
 }
 
 /// What lies between the two gateways.
@@ -37,6 +61,10 @@ pub enum Internet {
     Direct,
     /// A router that masquerades gateway 1 behind 192.0.2.1 with other ports.
     Nat,
+    /// Two routers.
+    Routed,
+    /// Two routers which masquerade; the one of site 2 forwards UDP 500 and 4500 to gateway 2.
+    NatBoth,
 }
 
 /// Which IKE messages do not pass.
@@ -61,8 +89,10 @@ pub struct Sites {
     pub g2: NetNs,
     /// Client of site 2.
     pub c2: NetNs,
-    /// The router between them, if there is one.
+    /// The router between them, or the one before site 1, if there is one.
     pub router: Option<NetNs>,
+    /// The router before site 2, if there is one.
+    pub far_router: Option<NetNs>,
 }
 
 impl Sites {
@@ -78,27 +108,77 @@ impl Sites {
         c2.ip(&["address add 10.93.1.2/24 dev lan", "route add default via 10.93.1.1"])?;
         g1.ip(&["address add 10.91.1.1/24 dev lan"])?;
         g2.ip(&["address add 10.93.1.1/24 dev lan"])?;
-        let router = match internet {
+        let mut sites = Self { c1, g1, g2, c2, router: None, far_router: None };
+        let (g1, g2) = (&sites.g1, &sites.g2);
+        match internet {
             Internet::Direct => {
-                world.join((&g1, "wan"), (&g2, "wan"))?;
+                world.join((g1, "wan"), (g2, "wan"))?;
                 // A way out in clear, so that only the gateway's own rules keep traffic from taking it.
                 g1.ip(&["address add 192.0.2.1/24 dev wan", "route add default via 192.0.2.2"])?;
-                None
+                g2.ip(&["address add 192.0.2.2/24 dev wan"])?;
             }
-            Internet::Nat => Some(Self::build_nat(world, &g1, &g2)?),
-        };
-        g2.ip(&["address add 192.0.2.2/24 dev wan"])?;
-        Ok(Self { c1, g1, g2, c2, router })
+            Internet::Nat => {
+                let router = Self::near_router(world, g1)?;
+                world.join((&router, "out"), (g2, "wan"))?;
+                router.ip(&["address add 192.0.2.1/24 dev out"])?;
+                router.nft(&masquerade("40000-40999"))?;
+                g2.ip(&["address add 192.0.2.2/24 dev wan"])?;
+                sites.router = Some(router);
+            }
+            Internet::Routed | Internet::NatBoth => {
+                let router = Self::near_router(world, g1)?;
+                let far = world.namespace("far")?;
+                world.join((&router, "out"), (&far, "out"))?;
+                world.join((&far, "in"), (g2, "wan"))?;
+                router.ip(&["address add 192.0.2.1/24 dev out"])?;
+                far.ip(&["address add 192.0.2.2/24 dev out", "address add 10.56.0.1/24 dev in"])?;
+                g2.ip(&["address add 10.56.0.2/24 dev wan", "route add default via 10.56.0.1"])?;
+                if internet == Internet::NatBoth {
+                    router.nft(&masquerade("40000-40999"))?;
+                    far.nft(&format!("{}{FORWARD}", masquerade("41000-41999")))?;
+                } else {
+                    router.ip(&["route add default via 192.0.2.2"])?;
+                    far.ip(&["route add default via 192.0.2.1"])?;
+                }
+                (sites.router, sites.far_router) = (Some(router), Some(far));
+            }
+        }
+        Ok(sites)
     }
 
-    fn build_nat(world: &mut World, g1: &NetNs, g2: &NetNs) -> Result<NetNs, LabError> {
+    /// The router before site 1, its outer side still missing.
+    fn near_router(world: &mut World, g1: &NetNs) -> Result<NetNs, LabError> {
         let router = world.namespace("r")?;
         world.join((g1, "wan"), (&router, "in"))?;
-        world.join((&router, "out"), (g2, "wan"))?;
         g1.ip(&["address add 10.55.0.2/24 dev wan", "route add default via 10.55.0.1"])?;
-        router.ip(&["address add 10.55.0.1/24 dev in", "address add 192.0.2.1/24 dev out"])?;
-        router.nft(&masquerade("40000-40999"))?;
+        router.ip(&["address add 10.55.0.1/24 dev in"])?;
         Ok(router)
+    }
+
+    /// Gives both sites, and the cable between directly joined gateways, IPv6 besides IPv4.
+    pub fn add_ipv6(&self) -> Result<(), LabError> {
+        self.c1.ip(&["address add 2001:db8:91::2/64 dev lan nodad", "route add default via 2001:db8:91::1"])?;
+        self.c2.ip(&["address add 2001:db8:93::2/64 dev lan nodad", "route add default via 2001:db8:93::1"])?;
+        self.g1.ip(&[
+            "address add 2001:db8:91::1/64 dev lan nodad",
+            "address add 2001:db8:1::1/64 dev wan nodad",
+            "route add default via 2001:db8:1::2",
+        ])?;
+        self.g2.ip(&["address add 2001:db8:93::1/64 dev lan nodad", "address add 2001:db8:1::2/64 dev wan nodad"])
+    }
+
+    /// Gives both sites a second network.
+    pub fn add_second_networks(&self) -> Result<(), LabError> {
+        self.g1.ip(&["address add 10.91.2.1/24 dev lan"])?;
+        self.g2.ip(&["address add 10.93.2.1/24 dev lan"])?;
+        self.c1.ip(&["address add 10.91.2.2/24 dev lan", "route add 10.93.2.0/24 via 10.91.2.1 src 10.91.2.2"])?;
+        self.c2.ip(&["address add 10.93.2.2/24 dev lan", "route add 10.91.2.0/24 via 10.93.2.1 src 10.93.2.2"])
+    }
+
+    /// Makes the link between the two routers carry packets of `mtu` bytes at most.
+    pub fn narrow(&self, mtu: u16) -> Result<(), LabError> {
+        let command = format!("link set out mtu {mtu}");
+        [Some(self.router()?), self.far_router.as_ref()].into_iter().flatten().try_for_each(|at| at.ip(&[&command]))
     }
 
     /// Drops `percent` (0 to 100) of what the gateways receive from each other, in both directions.
@@ -174,10 +254,15 @@ impl Sites {
         Ok(total)
     }
 
-    fn router(&self) -> Result<&NetNs, LabError> {
+    /// The router between the gateways, or the one before site 1.
+    pub fn router(&self) -> Result<&NetNs, LabError> {
         self.router.as_ref().ok_or_else(|| LabError::Harness("these sites have no router between them".to_owned()))
     }
 }
+
+/// What a router adds to [`masquerade`] to let the world reach the gateway behind it.
+const FORWARD: &str = "table ip lab_forward {\n chain pre {\n  type nat hook prerouting priority -100;\n  \
+                       iifname \"out\" udp dport { 500, 4500 } dnat to 10.56.0.2\n }\n}\n";
 
 /// The router's rules, replacing earlier ones: ports are never preserved.
 fn masquerade(ports: &str) -> String {

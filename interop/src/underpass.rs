@@ -200,9 +200,20 @@ impl Underpass {
         self.daemon.kill9();
     }
 
-    /// Stops it in order.
-    pub fn stop(&mut self) -> Result<(), LabError> {
-        self.daemon.stop(Duration::from_secs(10)).map(drop)
+    /// Stops it in order (SIGTERM), and returns its exit code.
+    pub fn stop(&mut self) -> Result<Option<i32>, LabError> {
+        self.daemon.stop(Duration::from_secs(10))
+    }
+
+    /// Replaces the configuration file; a running gateway learns of it by [`Underpass::hang_up`] or `reload`.
+    pub fn rewrite(&self, configuration: &str) -> Result<(), LabError> {
+        let configuration = configuration.replace("@DIR@", &self.directory.display().to_string());
+        write(&self.directory.join("underpass.toml"), &configuration)
+    }
+
+    /// Sends SIGHUP: read the configuration again.
+    pub fn hang_up(&self) -> Result<(), LabError> {
+        crate::sys::signal(self.pid(), libc::SIGHUP).map_err(|error| LabError::harness("SIGHUP", error))
     }
 }
 

@@ -150,12 +150,7 @@ impl NetNs {
         self.enter(|| {
             let read = |path: &str| fs::read_to_string(path).map_err(|error| LabError::harness(path, error));
             let (snmp, devices) = (read("/proc/thread-self/net/snmp")?, read("/proc/thread-self/net/dev")?);
-            let mut udp = snmp.lines().filter_map(|line| line.strip_prefix("Udp: ")).map(str::split_whitespace);
-            let full_sockets = match (udp.next(), udp.next()) {
-                (Some(names), Some(values)) => names.zip(values).find(|(name, _)| *name == "RcvbufErrors"),
-                (_, _) => None,
-            };
-            let full_sockets = full_sockets.and_then(|(_, value)| value.parse::<u64>().ok()).unwrap_or(0);
+            let full_sockets = column(&snmp, "Udp: ", "RcvbufErrors").unwrap_or(0);
             // Columns after the colon: eight for receiving, of which none counts here, then bytes, packets, errs, drop.
             let dropped = |line: &str| {
                 let (name, columns) = line.split_once(':')?;
@@ -163,6 +158,16 @@ impl NetNs {
                 counted.then(|| columns.split_whitespace().nth(11)?.parse::<u64>().ok())?
             };
             Ok(full_sockets + devices.lines().filter_map(dropped).sum::<u64>())
+        })
+    }
+
+    /// Times a TCP connection inside had to send its SYN again, because there was no answer to the one before.
+    pub fn syn_retransmissions(&self) -> Result<u64, LabError> {
+        self.enter(|| {
+            let path = "/proc/thread-self/net/netstat";
+            let text = fs::read_to_string(path).map_err(|error| LabError::harness(path, error))?;
+            column(&text, "TcpExt: ", "TCPSynRetrans")
+                .ok_or_else(|| LabError::Harness(format!("{path} has no TCPSynRetrans")))
         })
     }
 
@@ -196,6 +201,13 @@ impl NetNs {
         let file = File::open(&path).map_err(|error| LabError::harness(path.display(), error))?;
         sys::enter_network_namespace(&file).map_err(|error| LabError::harness(&self.name, error))
     }
+}
+
+/// The counter `name` of one protocol in the kernel's tables of two lines each, names above values.
+fn column(table: &str, protocol: &str, name: &str) -> Option<u64> {
+    let mut lines = table.lines().filter_map(|line| line.strip_prefix(protocol)).map(str::split_whitespace);
+    let (names, values) = (lines.next()?, lines.next()?);
+    names.zip(values).find(|(column, _)| *column == name)?.1.parse().ok()
 }
 
 /// Removes namespaces and directories of runs whose process is gone. Returns how many it removed.

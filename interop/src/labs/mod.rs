@@ -4,6 +4,7 @@ mod delete;
 mod loss_of_peer;
 mod nat;
 mod negotiation;
+mod pair;
 mod rekey;
 mod sanity;
 mod scapy_esp;
@@ -24,6 +25,7 @@ pub fn labs() -> Vec<Lab> {
         loss_of_peer::LABS,
         nat::LABS,
         scapy_esp::LABS,
+        &pair::labs(),
     ]
     .concat()
 }

@@ -146,7 +146,7 @@ fn fragments(lab: &mut LabContext) -> Result<Report, LabError> {
     for said in ["received fragment #", "splitting IKE message"] {
         ensure(couple.swan.log().contains(said), || format!("strongSwan never said {said:?}"))?;
     }
-    couple.ours.down(SITE)?;
+    couple.swan.terminate_ike(SITE)?;
     couple.ours.wait_down(SITE, SOON)?;
     couple.swan.initiate(NET)?;
     couple.ensure_works()?;

@@ -19,7 +19,7 @@ const BOTH_RETRANSMITTED: Duration = Duration::from_millis(1100);
 /// How long strongSwan may keep an IKE SA that lost a collision: its half-open timeout, and some.
 const FORGOTTEN: Duration = Duration::from_secs(45);
 /// Packets a stream may lose in a lab of collisions: strongSwan loses one now and then when it collides with itself.
-const COLLISIONS_COST: u64 = 5;
+const COLLISIONS_COST: u64 = 0;
 /// Packets each way between two rekeyings.
 const BETWEEN: u64 = 800;
 

@@ -23,7 +23,7 @@ pub(super) const SOON: Duration = Duration::from_secs(15);
 /// Packets a second of the streams.
 pub(super) const RATE: u32 = 1000;
 /// The pre-shared key of every lab.
-const PSK: &str = "a key for the lab only, 0123456789";
+pub(super) const PSK: &str = "a key for the lab only, 0123456789";
 /// What both ends offer and accept for IKE unless a lab says otherwise.
 const IKE_PROPOSAL: &str = "aes128gcm16-prfsha256-x25519";
 /// What both ends offer and accept for ESP unless a lab says otherwise.

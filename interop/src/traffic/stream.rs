@@ -1,6 +1,6 @@
 //! A numbered UDP stream at a steady rate, and an exact account of what arrived.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -17,7 +17,7 @@ const MAX_PACKETS: u64 = 10_000_000;
 /// The receiver's socket buffer in bytes: three seconds of a slow machine's hesitation at the usual rate and size.
 const RECEIVE_BUFFER: i32 = 8 << 20;
 /// The first bytes of every packet.
-const MAGIC: [u8; 8] = *b"upstream";
+pub(super) const MAGIC: [u8; 8] = *b"upstream";
 
 /// What became of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,8 +101,8 @@ impl Stream {
     pub const SIZE: usize = 200;
 
     /// Starts `rate` packets a second from `from` to `to`, whose address is `address`, on UDP `port`.
-    pub fn start(from: &NetNs, to: &NetNs, address: Ipv4Addr, port: u16, rate: u32) -> Result<Self, LabError> {
-        let destination = SocketAddr::from((address, port));
+    pub fn start(from: &NetNs, to: &NetNs, address: impl Into<IpAddr>, port: u16, rate: u32) -> Result<Self, LabError> {
+        let destination = SocketAddr::new(address.into(), port);
         let shared = Arc::new(Shared::default());
         let socket = to.enter(|| {
             let socket = UdpSocket::bind(destination).map_err(|error| LabError::harness("stream receiver", error))?;
@@ -167,8 +167,11 @@ impl Stream {
 /// Sends at the times the rate gives, counted from the start, so that a late wake-up is caught up with. Returns how many
 /// packets the kernel refused.
 fn send(destination: SocketAddr, rate: u32, shared: &Shared) -> Result<u64, LabError> {
-    let socket =
-        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(|error| LabError::harness("stream sender", error))?;
+    let any = match destination {
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = UdpSocket::bind((any, 0)).map_err(|error| LabError::harness("stream sender", error))?;
     let start = Instant::now();
     let interval = Duration::from_secs(1) / rate.max(1);
     let mut packet = [0u8; Stream::SIZE];

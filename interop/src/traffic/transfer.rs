@@ -1,7 +1,7 @@
 //! A TCP transfer whose every byte is checked.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::error::{LabError, ensure};
@@ -35,20 +35,34 @@ impl std::fmt::Display for TransferReport {
 pub fn transfer(
     from: &NetNs,
     to: &NetNs,
-    address: Ipv4Addr,
+    address: impl Into<IpAddr>,
     port: u16,
     bytes: u64,
     bound: Duration,
 ) -> Result<TransferReport, LabError> {
+    transfer_through(from, to, address, port, bytes, bound, || Ok(()))
+}
+
+/// As [`transfer`], where `midway` happens when half of it is on its way.
+pub fn transfer_through(
+    from: &NetNs,
+    to: &NetNs,
+    address: impl Into<IpAddr>,
+    port: u16,
+    bytes: u64,
+    bound: Duration,
+    midway: impl FnOnce() -> Result<(), LabError> + Send,
+) -> Result<TransferReport, LabError> {
+    let destination = SocketAddr::new(address.into(), port);
     let end = Instant::now() + bound;
     let listener = to.enter(|| {
-        let listener = TcpListener::bind((address, port)).map_err(harness)?;
+        let listener = TcpListener::bind(destination).map_err(harness)?;
         listener.set_nonblocking(true).map_err(harness)?;
         Ok(listener)
     })?;
     let receiver = std::thread::spawn(move || receive(&listener, end));
     let start = Instant::now();
-    let sent = from.enter(|| send(SocketAddr::from((address, port)), bytes, end));
+    let sent = from.enter(|| send(destination, bytes, end, midway));
     let received = receiver.join().map_err(|_| LabError::Harness("the TCP receiver panicked".to_owned()))?;
     sent?;
     let received = received?;
@@ -56,11 +70,20 @@ pub fn transfer(
     Ok(TransferReport { bytes, took: start.elapsed() })
 }
 
-fn send(destination: SocketAddr, bytes: u64, end: Instant) -> Result<(), LabError> {
+fn send(
+    destination: SocketAddr,
+    bytes: u64,
+    end: Instant,
+    midway: impl FnOnce() -> Result<(), LabError>,
+) -> Result<(), LabError> {
     let mut stream = TcpStream::connect_timeout(&destination, left(end)?).map_err(broken)?;
     let mut at = 0;
     let mut block = vec![0; 64 << 10];
+    let mut midway = Some(midway);
     while at < bytes {
+        if let Some(midway) = midway.take_if(|_| at >= bytes / 2) {
+            midway()?;
+        }
         let len = block.len().min(usize::try_from(bytes - at).unwrap_or(usize::MAX));
         fill(&mut block[..len], at);
         stream.set_write_timeout(Some(left(end)?)).map_err(harness)?;
