@@ -5,6 +5,7 @@
 use super::names;
 use super::serve::Gateway;
 use crate::clock::Reading;
+use crate::netlink::{Change, ROUTE_PROTOCOL};
 use engine::desired::DesiredState;
 use engine::record::Level;
 use engine::routes::Routes;
@@ -17,11 +18,20 @@ use std::time::{Duration, Instant};
 const CHECK: Duration = Duration::from_secs(10);
 /// Changes come in swarms (an interface that goes up brings addresses and routes): they are looked at once.
 const SETTLE: Duration = Duration::from_millis(100);
+/// A routing daemon may change thousands of routes that do not concern us.
+const SETTLE_ROUTES: Duration = Duration::from_secs(1);
 
 impl Gateway {
-    /// Something changed on this machine: look soon.
-    pub(super) fn network_changed(&mut self, now: Instant) {
-        self.next_check = self.next_check.min(now + SETTLE);
+    /// Something changed on this machine: look soon, and at once where a route of ours may be missing.
+    pub(super) fn network_changed(&mut self, change: &Change, now: Instant) {
+        let pause = match change {
+            Change::Route { protocol: ROUTE_PROTOCOL, gone: true } | Change::Overrun => Duration::ZERO,
+            // Mostly our own doing.
+            Change::Route { protocol: ROUTE_PROTOCOL, gone: false } => return,
+            Change::Route { .. } => SETTLE_ROUTES,
+            Change::Link(_) | Change::LinkGone(_) | Change::Address(_) | Change::AddressGone(_) => SETTLE,
+        };
+        self.next_check = self.next_check.min(now + pause);
     }
 
     /// Repairs our routes and looks up our addresses towards the peers.

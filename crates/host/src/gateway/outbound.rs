@@ -94,9 +94,13 @@ impl Batches {
         } else {
             self.sockets.esp.get(index).map(|(_, socket)| socket.send(batch))
         };
-        let unsent = report.map_or(batch.datagrams(), |report| batch.datagrams() - report.datagrams);
+        let unsent = report.as_ref().map_or(batch.datagrams(), |report| batch.datagrams() - report.datagrams);
+        // The path MTU is found from the socket's error queue; the reason only tells the operator why.
+        let failures = report.iter().flat_map(|report| &report.failures);
+        let too_big = failures.clone().any(|failure| failure.error.raw_os_error() == Some(libc::EMSGSIZE));
+        let reason = if too_big { DropReason::TooBig } else { DropReason::SendFailed };
         for _ in 0..unsent {
-            self.drops.count(DropReason::SendFailed);
+            self.drops.count(reason);
         }
         batch.clear();
     }

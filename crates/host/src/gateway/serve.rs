@@ -206,8 +206,8 @@ impl Gateway {
         if changes.iter().any(ours) && self.routes.set_up().is_ok() {
             self.note(Level::Warn, "interface_up", "somebody set our interface down: it is up again");
         }
-        if !changes.is_empty() {
-            self.network_changed(now);
+        for change in &changes {
+            self.network_changed(change, now);
         }
     }
 

@@ -25,7 +25,12 @@ pub enum Change {
     /// An address is gone.
     AddressGone(Address),
     /// A route appeared, changed or went. The kernel does not report routes that go with their interface or address.
-    Route,
+    Route {
+        /// Whose it is (`rtm_protocol`).
+        protocol: u8,
+        /// It is there no longer.
+        gone: bool,
+    },
     /// More happened than the kernel could keep for us: look at everything anew.
     Overrun,
 }
@@ -88,7 +93,12 @@ fn change(message: netlink_packet_core::NetlinkMessage<RouteNetlinkMessage>) -> 
         RouteNetlinkMessage::DelLink(link) => Some(Change::LinkGone(Link::from_message(&link))),
         RouteNetlinkMessage::NewAddress(address) => Address::from_message(&address).map(Change::Address),
         RouteNetlinkMessage::DelAddress(address) => Address::from_message(&address).map(Change::AddressGone),
-        RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_) => Some(Change::Route),
+        RouteNetlinkMessage::NewRoute(route) => {
+            Some(Change::Route { protocol: u8::from(route.header.protocol), gone: false })
+        }
+        RouteNetlinkMessage::DelRoute(route) => {
+            Some(Change::Route { protocol: u8::from(route.header.protocol), gone: true })
+        }
         _ => None,
     }
 }

@@ -8,6 +8,7 @@ pub const TESTS: &[Test] = &[
     ("a_killed_gateway_leaves_a_wall_and_its_successor_takes_over", a_killed_gateway_leaves_a_wall),
     ("an_orderly_stop_removes_the_routes_and_tells_the_peer", an_orderly_stop_removes_the_routes),
     ("an_orderly_stop_keeps_the_wall_where_it_is_configured_to", an_orderly_stop_keeps_the_wall),
+    ("a_gateway_that_loses_its_interface_ends_behind_the_wall", a_gateway_that_loses_its_interface_ends),
     ("a_broken_file_changes_nothing_on_reload", a_broken_file_changes_nothing),
     ("a_reload_touches_only_what_changed", a_reload_touches_only_what_changed),
 ];
@@ -56,6 +57,18 @@ fn an_orderly_stop_keeps_the_wall() {
     let wall = lab::routes(&a.namespace);
     assert!(matches!(wall.as_slice(), [one] if one.starts_with("unreachable")), "{wall:?}");
     assert_eq!(refusal(&a), Some(UNREACHABLE));
+}
+
+fn a_gateway_that_loses_its_interface_ends() {
+    let (mut a, b) = lab::tunnel("", "");
+    lab::netlink(&a.namespace, |netlink| {
+        let link = netlink.link_by_name("up0").unwrap().unwrap().index;
+        netlink.delete_link(link).unwrap();
+    });
+    assert!(!a.wait().success(), "whoever watches it must start it again");
+    assert_eq!(refusal(&a), Some(UNREACHABLE));
+    a.start();
+    lab::wait_for_traffic(&a, &b);
 }
 
 fn a_broken_file_changes_nothing() {

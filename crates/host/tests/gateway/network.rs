@@ -1,7 +1,7 @@
 //! What happens around a gateway: addresses and routes that vanish and return, paths that carry less, traffic around it.
 
 use crate::Test;
-use crate::lab::{self, ENDS_A, ENDS_B, INSIDE_A, INSIDE_B, Site, prefix, until};
+use crate::lab::{self, ENDS_A, ENDS_B, Ends, INSIDE_A, INSIDE_B, Site, prefix, until};
 use host::netlink::{Route, STATIC_PROTOCOL};
 use host::netns::NetNs;
 use std::fs;
@@ -43,9 +43,9 @@ fn a_deleted_route_is_set_again() {
         }
     });
     until("the routes are back", || (lab::routes(&a.namespace) == before).then_some(()));
-    assert_eq!(a.events("routes_repaired").len(), 1, "told once");
     lab::wait_for_traffic(&a, &b);
-    assert!(a.events("routes_repaired").len() == 1, "what it does itself is no change to repair");
+    let told = a.events("routes_repaired").len();
+    assert!((1..=2).contains(&told), "told for each look at most, not for what it did itself: {told}");
 }
 
 fn an_interface_set_down_comes_up_again() {
@@ -59,25 +59,49 @@ fn an_interface_set_down_comes_up_again() {
     lab::wait_for_traffic(&a, &b);
 }
 
+/// Addresses of two sites and of the router between them, on both of its sides.
+struct Way {
+    a: [&'static str; 2],
+    b: [&'static str; 2],
+    everywhere: &'static str,
+    len: u8,
+    forwarding: &'static str,
+}
+
+const OVER_V4: Way = Way {
+    a: ["198.51.100.1", "198.51.100.2"],
+    b: ["198.51.100.5", "198.51.100.6"],
+    everywhere: "198.51.100.0/24",
+    len: 30,
+    forwarding: "/proc/sys/net/ipv4/ip_forward",
+};
+const OVER_V6: Way = Way {
+    a: ["2001:db8:1::1", "2001:db8:1::2"],
+    b: ["2001:db8:2::1", "2001:db8:2::2"],
+    everywhere: "2001:db8::/32",
+    len: 64,
+    forwarding: "/proc/sys/net/ipv6/conf/all/forwarding",
+};
+
 /// Two sites with a router between them whose link to B carries 1400 bytes.
-fn with_narrow_router(connection: &str) -> (Site, Site, NetNs) {
+fn with_narrow_router(way: &Way, connection: &str) -> (Site, Site, NetNs) {
     let (mut a, mut b, router) = (Site::new(INSIDE_A), Site::new(INSIDE_B), NetNs::new().unwrap());
     lab::wire((&a.namespace, "wan"), (&router, "to-a"));
     lab::wire((&b.namespace, "wan"), (&router, "to-b"));
-    let via = |site: &Site, address: &str, hop: &str| {
-        lab::configure(&site.namespace, "wan", &[address]);
-        let route = Route::via(prefix("198.51.100.0/24"), hop.parse().unwrap()).protocol(STATIC_PROTOCOL);
+    router.run(|| fs::write(way.forwarding, "1").unwrap()).unwrap();
+    let with_len = |address: &str| format!("{address}/{}", way.len);
+    for (site, [ours, hop]) in [(&a, way.a), (&b, way.b)] {
+        lab::configure(&site.namespace, "wan", &[&with_len(ours)]);
+        let route = Route::via(prefix(way.everywhere), hop.parse().unwrap()).protocol(STATIC_PROTOCOL);
         lab::netlink(&site.namespace, |netlink| netlink.add_route(&route).unwrap());
-    };
-    via(&a, "198.51.100.1/30", "198.51.100.2");
-    via(&b, "198.51.100.5/30", "198.51.100.6");
-    lab::configure(&router, "to-a", &["198.51.100.2/30"]);
-    let narrow = lab::configure(&router, "to-b", &["198.51.100.6/30"]);
+    }
+    lab::configure(&router, "to-a", &[&with_len(way.a[1])]);
+    let narrow = lab::configure(&router, "to-b", &[&with_len(way.b[1])]);
     lab::netlink(&router, |netlink| netlink.set_mtu(narrow, 1400).unwrap());
-    router.run(|| fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap()).unwrap();
-    let ends = |local, remote, of: &lab::Ends| lab::Ends { local, remote, ..lab::Ends { ..*of } };
-    a.write_config(&ends("198.51.100.1", "198.51.100.5", &ENDS_A), "", connection, "");
-    b.write_config(&ends("198.51.100.5", "198.51.100.1", &ENDS_B), "", connection, "start = \"passive\"");
+    let ends_a = Ends { local: way.a[0], remote: way.b[0], ..ENDS_A };
+    let ends_b = Ends { local: way.b[0], remote: way.a[0], ..ENDS_B };
+    a.write_config(&ends_a, "", connection, "");
+    b.write_config(&ends_b, "", connection, "start = \"passive\"");
     b.start();
     a.start();
     a.wait_up();
@@ -109,15 +133,19 @@ fn shrinks(a: &Site, b: &Site, expected_path: u64) {
 }
 
 fn a_narrow_link_shrinks_the_tunnel_in_udp() {
-    let (a, b, _router) = with_narrow_router("df = \"set\"\nencapsulation = \"force\"");
-    assert_eq!(a.child()["encapsulation"], "udp");
-    shrinks(&a, &b, 1400);
+    for way in [OVER_V4, OVER_V6] {
+        let (a, b, _router) = with_narrow_router(&way, "df = \"set\"\nencapsulation = \"force\"");
+        assert_eq!(a.child()["encapsulation"], "udp");
+        shrinks(&a, &b, 1400);
+    }
 }
 
 fn a_narrow_link_shrinks_the_tunnel_in_esp() {
-    let (a, b, _router) = with_narrow_router("df = \"set\"");
-    assert_eq!(a.child()["encapsulation"], "esp");
-    shrinks(&a, &b, 1400);
+    for way in [OVER_V4, OVER_V6] {
+        let (a, b, _router) = with_narrow_router(&way, "df = \"set\"");
+        assert_eq!(a.child()["encapsulation"], "esp");
+        shrinks(&a, &b, 1400);
+    }
 }
 
 fn a_narrow_link_of_our_own_shrinks_the_tunnel() {
