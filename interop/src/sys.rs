@@ -102,30 +102,40 @@ fn set_option(socket: &UdpSocket, level: i32, option: i32, value: i32) -> io::Re
 }
 
 /// The commands of `linux/ethtool.h` that switch one offload each: ETHTOOL_STSO (segmentation of TCP), ETHTOOL_SGSO (of
-/// anything), ETHTOOL_SGRO (merging of what arrives), ETHTOOL_STXCSUM (checksums).
+/// anything), ETHTOOL_SGRO (merging of what arrives), ETHTOOL_STXCSUM (checksums). The one before each asks for it.
 const OFFLOADS: [u32; 4] = [0x1f, 0x24, 0x2c, 0x17];
 
-/// Switches the offloads of the interface `name` in the calling thread's namespace off (needs CAP_NET_ADMIN).
+/// Switches the offloads of the interface `name` in the calling thread's namespace off (needs CAP_NET_ADMIN), and makes
+/// sure that they are.
 pub fn switch_offloads_off(name: &str) -> io::Result<()> {
+    let any = UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
+    for command in OFFLOADS {
+        ethtool(&any, name, command)?;
+        if ethtool(&any, name, command - 1)? != 0 {
+            return Err(io::Error::other(format!("offload {command:#x} of {name} stays on")));
+        }
+    }
+    Ok(())
+}
+
+/// Gives an ethtool command with the value 0, and returns the value after it.
+fn ethtool(any: &UdpSocket, name: &str, command: u32) -> io::Result<u32> {
     #[repr(C)]
     struct Value {
         command: u32,
         data: u32,
     }
-    let any = UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
-    for command in OFFLOADS {
-        let mut value = Value { command, data: 0 };
-        // SAFETY: every field of this structure of integers and a union of such may be zero.
-        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-        for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name.bytes()) {
-            *to = libc::c_char::from_ne_bytes([from]);
-        }
-        request.ifr_ifru.ifru_data = (&raw mut value).cast();
-        // SAFETY: the request and the value it points to live on this stack during the call and are what SIOCETHTOOL
-        // takes with these commands.
-        check(unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) })?;
+    let mut value = Value { command, data: 0 };
+    // SAFETY: every field of this structure of integers and a union of such may be zero.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name.bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
     }
-    Ok(())
+    request.ifr_ifru.ifru_data = (&raw mut value).cast();
+    // SAFETY: the request and the value it points to live on this stack during the call and are what SIOCETHTOOL takes
+    // with these commands.
+    check(unsafe { libc::ioctl(any.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) })?;
+    Ok(value.data)
 }
 
 /// Whether this process runs as root.

@@ -8,7 +8,7 @@ use crate::error::{LabError, ensure};
 use crate::registry::{Lab, LabContext, Need, Report};
 use crate::strongswan::CharonOptions;
 use crate::topology::{Internet, address};
-use crate::traffic::{Stream, echo, transfer};
+use crate::traffic::{Eavesdropper, Stream, echo, transfer};
 
 const NEEDS: &[Need] = &[Need::Root, Need::Tun, Need::Nftables, Need::StrongSwan];
 
@@ -16,6 +16,7 @@ pub(super) const LABS: &[Lab] = &[
     Lab { name: "strongswan_pair_sanity", needs: NEEDS, run: pair },
     Lab { name: "strongswan_pair_rekeys_lose_nothing", needs: NEEDS, run: pair_rekeys },
     Lab { name: "traffic_counts_what_a_lossy_path_loses", needs: &[Need::Root, Need::Nftables], run: lossy_path },
+    Lab { name: "the_eavesdropper_hears_what_is_in_clear", needs: &[Need::Root], run: eavesdropper },
     Lab { name: "the_nat_router_translates_and_rebinds", needs: &[Need::Root, Need::Nftables], run: nat_router },
 ];
 
@@ -85,6 +86,29 @@ fn lossy_path(lab: &mut LabContext) -> Result<Report, LabError> {
     let none = echo(&sites.c1, address::C2, 2, Duration::from_millis(200))?;
     ensure(none.received == 0, || format!("{none} through a cut"))?;
     Ok(format!("{lossy}").into())
+}
+
+/// Whoever finds nothing in clear later must find everything here, where there is no tunnel.
+fn eavesdropper(lab: &mut LabContext) -> Result<Report, LabError> {
+    let sites = lab.sites(Internet::Direct)?;
+    sites.add_ipv6()?;
+    sites.g1.ip(&["route add 10.93.1.0/24 via 192.0.2.2", "route add 2001:db8:93::/64 via 2001:db8:1::2"])?;
+    sites.g2.ip(&["route add 10.91.1.0/24 via 192.0.2.1", "route add 2001:db8:91::/64 via 2001:db8:1::1"])?;
+    let ear = Eavesdropper::start(&sites.g2, Some("wan"))?;
+    let pings = [
+        echo(&sites.c1, address::C2, 3, Duration::from_secs(2))?,
+        echo(&sites.c1, address::C2_V6, 3, Duration::from_secs(2))?,
+    ];
+    ensure(pings.iter().all(|pings| pings.received == 3), || format!("{pings:?} in clear"))?;
+    let stream = Stream::start(&sites.c1, &sites.c2, address::C2, 5001, 1000)?;
+    stream.wait_received(200, Duration::from_secs(10))?;
+    let report = stream.finish()?;
+    let heard = ear.finish()?;
+    let said = 12 + report.received;
+    ensure(heard.clear == said && heard.esp + heard.esp_in_udp + heard.ike == 0, || {
+        format!("{said} packets were sent in clear; {heard}")
+    })?;
+    Ok(heard.to_string().into())
 }
 
 fn nat_router(lab: &mut LabContext) -> Result<Report, LabError> {

@@ -116,8 +116,8 @@ fn taken_down(lab: &mut LabContext) -> Result<Report, LabError> {
     })?;
     let none = echo(&pair.sites.c1, address::C2, 2, Duration::from_millis(300))?;
     ensure(none.received == 0, || format!("{none} through what was taken down"))?;
-    // The peer may ask; whether its command waits for the refusal is its own affair.
-    pair.g2.control(&["up", SITE])?;
+    // The peer may ask.
+    pair.g2.control(&["up", SITE, "--timeout", "0"])?;
     wait_for("the refusal being told at the peer", SOON, || {
         Ok((!pair.g2.connection(SITE)?["reason"].is_null()).then_some(()))
     })?;
