@@ -2,6 +2,8 @@
 //! messages. One scenario per test; where only times or ends differ, a table. Multiple key exchanges (RFC 9370) are not
 //! spoken here: what they would exercise (a rekey that takes two exchanges) is exercised by INVALID_KE_PAYLOAD.
 
+#![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
+
 mod support;
 
 use ike::event::{DownReason, Event};

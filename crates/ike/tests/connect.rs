@@ -17,7 +17,7 @@ use std::time::Duration;
 use support::*;
 
 fn ike(text: &str) -> Vec<IkeProposal> {
-    text.split(',').map(|words| words.parse().unwrap()).collect()
+    text.split(',').map(|words| words.parse().expect("a proposal")).collect()
 }
 
 /// Why an end's attempts failed, in order.

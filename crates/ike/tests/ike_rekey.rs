@@ -1,6 +1,8 @@
 //! IKE SA rekeys that meet something else (RFC 7296 §2.8.2, §2.18, §2.25.2): each other, another group, a DELETE, a new
 //! child, lost and late messages.
 
+#![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
+
 mod support;
 
 use ike::Role;

@@ -1,6 +1,8 @@
 //! Every message of every exchange, damaged in every way, given to whoever waits for it in whatever state it is: nothing
 //! panics, and what is not authentic changes nothing. Then a peer that holds the keys and sends anything.
 
+#![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
+
 mod support;
 
 use crypto::{Rng, SeededRng};

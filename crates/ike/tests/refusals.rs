@@ -1,6 +1,8 @@
 //! RFC 7296 §2.25: what a request is answered while we are busy with something it crosses, and what a refusal makes us do.
 //! The peer is a puppet, so that each answer can be looked at.
 
+#![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
+
 mod support;
 
 use crypto::{Group, KeyExchange, Provider, Rng, SeededRng, SimProvider};

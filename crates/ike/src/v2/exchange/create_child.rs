@@ -17,7 +17,7 @@ use crate::v2::child::{ChildSa, ChildState, NewChild, lower_nonce};
 use crate::v2::payloads::Payloads;
 use crate::v2::{IkeSa, State, Task};
 use crate::wire::{ExchangeType, Notify, NotifyType, Payload, Proposal, ProtocolId};
-use crypto::{Group, KeyExchange};
+use crypto::{CryptoError, Group, KeyExchange, SecretBytes};
 use ipsec::{Spi, SpiPair, TrafficSelector, selectors};
 use std::time::Duration;
 
@@ -349,10 +349,6 @@ impl IkeSa {
         auth: Option<Nonces>,
         cx: &mut Context<'_>,
     ) -> Result<(NewChild, Vec<Payload>), Box<Refusal>> {
-        let broken = |rule| {
-            let (notify, reason) = (Notify::new(NotifyType::INVALID_SYNTAX), DownReason::Misbehaved(rule));
-            Box::new(Refusal { notify, name: None, reason })
-        };
         let (Some(offer), Some(ts_i), Some(ts_r)) = (payloads.sa(), payloads.ts_initiator(), payloads.ts_responder())
         else {
             return Err(broken("a child asked for without SA, TSi or TSr"));
@@ -377,15 +373,13 @@ impl IkeSa {
         let crypto = |error: crypto::CryptoError| {
             refuse(Notify::new(NotifyType::INVALID_SYNTAX), DownReason::Crypto(error.to_string()))
         };
-        let mut own_share = None;
-        let shared = match (selected.choice.group, payloads.ke()) {
-            (None, _) => None,
-            (Some(group), Some((number, data))) if number == group.number() => {
-                let share = cx.provider.key_exchange(group, cx.rng).map_err(crypto)?;
-                own_share = Some(Payload::KeyExchange { group: number, data: share.public().to_vec() });
-                Some(share.agree(data).map_err(crypto)?)
+        let (own_share, shared) = match selected.choice.group.map(|group| (group, payloads.ke())) {
+            None => (None, None),
+            Some((group, Some((number, data)))) if number == group.number() => {
+                let (own, shared) = answer_share(group, data, cx).map_err(crypto)?;
+                (Some(own), Some(shared))
             }
-            (Some(group), _) => {
+            Some((group, _)) => {
                 let wanted = group.number().to_be_bytes().to_vec();
                 let notify = Notify::with_data(NotifyType::INVALID_KE_PAYLOAD, wanted);
                 let reason = DownReason::Misbehaved("the key share is of another group than ours: asked for ours");
@@ -417,6 +411,19 @@ impl IkeSa {
         };
         Ok((new, answer))
     }
+}
+
+/// The peer's request breaks a rule.
+fn broken(rule: &'static str) -> Box<Refusal> {
+    let (notify, reason) = (Notify::new(NotifyType::INVALID_SYNTAX), DownReason::Misbehaved(rule));
+    Box::new(Refusal { notify, name: None, reason })
+}
+
+/// Our key share for the peer's, as a payload, and the secret that both make.
+fn answer_share(group: Group, theirs: &[u8], cx: &mut Context<'_>) -> Result<(Payload, SecretBytes), CryptoError> {
+    let share = cx.provider.key_exchange(group, cx.rng)?;
+    let own = Payload::KeyExchange { group: group.number(), data: share.public().to_vec() };
+    Ok((own, share.agree(theirs)?))
 }
 
 /// A configured child and the selectors (local, remote) it narrows a request to.
