@@ -125,6 +125,12 @@ impl ControlServer {
         Vec::new()
     }
 
+    /// Bytes that wait for a client to read them: whoever has much to say looks here first.
+    pub fn backlog(&self, client: ClientId) -> usize {
+        let found = self.clients.get(client.slot).and_then(Option::as_ref);
+        found.filter(|found| found.generation == client.generation).map_or(0, |found| found.output.len())
+    }
+
     /// Sends one response line. A client that does not read is dropped when [`BACKLOG_MAX`] bytes wait for it.
     pub fn respond(&mut self, client: ClientId, response: &Value, poller: &Poller) {
         if !self.is_connected(client) {

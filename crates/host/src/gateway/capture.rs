@@ -12,6 +12,7 @@ use ike::config::PeerName;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant, SystemTime};
 const QUEUE: usize = 1024;
 /// Bytes of pcapng in one answer line, about: the client reads as they come.
 const PIECE: usize = 256 * 1024;
+/// Pieces at a time, so that they fit what may wait for a client.
+const PIECES: usize = 8;
 /// Longest capture.
 pub(super) const LONGEST: Duration = Duration::from_secs(3600);
 /// Most packets of a capture.
@@ -34,6 +37,10 @@ pub(super) struct Running {
     connection: Option<PeerName>,
     sender: SyncSender<Captured>,
     waker: Waker,
+    /// The engine thread has been woken and has not looked yet: one wake-up is enough for many packets.
+    woken: AtomicBool,
+    /// Packets that found the queue full.
+    lost: AtomicU64,
 }
 
 /// A packet on its way into the file.
@@ -61,7 +68,9 @@ impl Running {
     /// Takes a copy of an inner packet.
     pub(super) fn take(&self, peer: &PeerName, direction: Direction, packet: &[u8]) {
         let captured = Captured { peer: peer.clone(), direction, time: SystemTime::now(), packet: packet.to_vec() };
-        if self.sender.try_send(captured).is_ok() {
+        if self.sender.try_send(captured).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        } else if !self.woken.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
     }
@@ -84,6 +93,7 @@ pub(super) struct Capture {
     writer: CaptureWriter<Vec<u8>>,
     interfaces: BTreeMap<PeerName, CaptureInterface>,
     packets: Receiver<Captured>,
+    running: Arc<Running>,
     tap: Arc<Tap>,
 }
 
@@ -98,8 +108,14 @@ impl Capture {
     ) -> io::Result<Capture> {
         let (sender, packets) = sync_channel(QUEUE);
         let writer = CaptureWriter::new(Vec::new(), &format!("underpass {version}"))?;
-        let running = Running { connection: request.connection, sender, waker: waker.clone() };
-        tap.0.store(Some(Arc::new(running)));
+        let running = Arc::new(Running {
+            connection: request.connection,
+            sender,
+            waker: waker.clone(),
+            woken: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
+        });
+        tap.0.store(Some(Arc::clone(&running)));
         Ok(Capture {
             client: request.client,
             until: now + request.duration.min(LONGEST),
@@ -108,6 +124,7 @@ impl Capture {
             writer,
             interfaces: BTreeMap::new(),
             packets,
+            running,
             tap: Arc::clone(tap),
         })
     }
@@ -115,9 +132,11 @@ impl Capture {
     /// The next pieces of the file, in base64, from what has come meanwhile.
     pub(super) fn pieces(&mut self) -> Vec<String> {
         let mut pieces = Vec::new();
+        // Before looking: a packet that comes from now on wakes us again.
+        self.running.woken.store(false, Ordering::Release);
         // Bounded by the queue: what comes meanwhile wakes the thread again.
         for _ in 0..QUEUE {
-            if self.left == 0 {
+            if self.left == 0 || pieces.len() >= PIECES {
                 break;
             }
             let Ok(captured) = self.packets.try_recv() else { break };
@@ -133,6 +152,11 @@ impl Capture {
             pieces.push(self.piece());
         }
         pieces
+    }
+
+    /// Packets that came faster than the client reads.
+    pub(super) fn lost(&self) -> u64 {
+        self.running.lost.load(Ordering::Relaxed)
     }
 
     /// Whether it has all it was asked for.

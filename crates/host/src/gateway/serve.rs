@@ -37,6 +37,8 @@ const IKE: u64 = 1000;
 const IKE_SLOTS: usize = 16;
 /// Errors taken from a socket's queue at a time.
 const ERRORS_PER_TURN: usize = 64;
+/// Bytes of a capture that may wait for its client, less than the control server's limit by what one look may add.
+const CAPTURE_BACKLOG: usize = 1 << 20;
 /// Smallest MTU of an interface that carries IPv6 (RFC 8200 §5): below it the kernel takes IPv6 off the interface.
 const LEAST_MTU_V6: u16 = 1280;
 const LEAST_MTU_V4: u16 = 576;
@@ -297,11 +299,15 @@ impl Gateway {
     pub(super) fn feed_capture(&mut self, now: Instant) {
         let Some(capture) = &mut self.capture else { return };
         let client = capture.client;
-        for piece in capture.pieces() {
-            self.control.respond(client, &json!({ "pcapng": piece }), &self.poller);
+        // A client that reads slowly gets less, not nothing: what it has no time for is lost and counted.
+        if self.control.backlog(client) <= CAPTURE_BACKLOG {
+            for piece in capture.pieces() {
+                self.control.respond(client, &json!({ "pcapng": piece }), &self.poller);
+            }
         }
         if capture.is_over(now) || !self.control.is_connected(client) {
-            let text = format!("capture of decrypted traffic ended after {} packets", capture.taken);
+            let (taken, lost) = (capture.taken, capture.lost());
+            let text = format!("capture of decrypted traffic ended after {taken} packets, {lost} lost");
             self.capture = None;
             self.control.close(client, &self.poller);
             self.note(Level::Warn, "capture_ended", &text);
