@@ -340,3 +340,47 @@ fn rekeys_follow_each_other_without_end() {
     }
     finish(&mut pair);
 }
+
+#[test]
+fn a_child_is_not_rekeyed_or_deleted_by_its_responder_before_its_initiator_has_it() {
+    for delete in [false, true] {
+        let mut pair = Setup::default().connected();
+        // A asked for a child and was answered; the answer is late. To A the new child does not exist yet.
+        let rule = pair.hold_all(B, ExchangeType::CreateChildSa, true);
+        pair.rekey_child(A);
+        pair.run(MS(100));
+        let peer = pair.peer_of(B);
+        let done = pair.command(B, |endpoint, now| match delete {
+            true => endpoint.down(&peer, Some(&child()), now),
+            false => endpoint.rekey_child(&peer, None, now),
+        });
+        assert_eq!(done, Ok(()));
+        pair.run(seconds(20));
+        assert_eq!(pair.end(B).totals.exchanges, 0, "it waits\n{}", pair.dump());
+        pair.release(rule);
+        pair.run(seconds(5));
+        assert!(pair.end(B).totals.exchanges > 0, "{}", pair.dump());
+        let failed = |event: &Event| matches!(event, Event::ChildFailed { .. });
+        assert!(!pair.end(A).has_said(failed) && !pair.end(B).has_said(failed), "{}", pair.dump());
+        let up = pair.command(B, |endpoint, now| endpoint.up(&peer, None, now));
+        assert_eq!(up, Ok(()));
+        pair.settle_and_converge();
+    }
+}
+
+#[test]
+fn a_child_that_its_initiator_takes_back_gives_the_traffic_back_to_the_one_it_replaced() {
+    // B's rekey loses a collision that A does not know to be one, for B's answer to A is late: B deletes its child first.
+    for seed in 0..16 {
+        let mut pair = flowing(Setup::seeded(seed));
+        let rule = pair.hold_all(B, ExchangeType::CreateChildSa, true);
+        pair.both(|pair, node| pair.rekey_child(node));
+        pair.run(seconds(2));
+        assert!(!pair.end(A).plane.current().is_empty(), "{}", pair.dump());
+        let down =
+            |event: &Event| matches!(event, Event::ChildSaDown { reason, .. } if *reason != DownReason::Redundant);
+        assert!(!pair.end(A).has_said(down), "{}", pair.dump());
+        pair.release(rule);
+        finish(&mut pair);
+    }
+}

@@ -456,3 +456,29 @@ fn a_failed_authentication_leaves_nothing_behind_after_its_grace() {
     assert_eq!(pair.end(B).endpoint.spis_in_use(), (0, 0));
     assert_eq!(pair.end(B).endpoint.half_open(), 0);
 }
+
+#[test]
+fn an_initial_contact_that_crosses_our_own_negotiation_does_not_end_it() {
+    for seed in 0..20 {
+        let mut pair = Setup::seeded(seed).both(|peer| peer.children[0].start = StartPolicy::OnLoad).build();
+        // B's IKE_AUTH, which says that B has no other SA, was sent before B answered A's, and arrives after.
+        let rule = pair.hold_all(B, ExchangeType::IkeAuth, false);
+        pair.start();
+        pair.run(Duration::from_millis(500));
+        assert_eq!(pair.end(A).totals.ups, 1, "{}", pair.dump());
+        pair.release(rule);
+        pair.run(seconds(5));
+        assert_eq!(pair.end(A).plane.current().len(), 1, "seed {seed}\n{}", pair.dump());
+        pair.settle_and_converge();
+    }
+}
+
+#[test]
+fn the_next_address_of_a_peer_is_tried_when_one_does_not_answer() {
+    let nobody = [192, 0, 2, 99].into();
+    let mut pair = Setup::default().at(A, |peer| peer.remote_addresses.insert(0, nobody)).build();
+    pair.start();
+    pair.run(minutes(3));
+    pair.settle_and_converge();
+    assert_eq!(failures(&pair, A).len(), 1, "{}", pair.dump());
+}

@@ -317,3 +317,28 @@ fn ike_rekeys_follow_each_other_without_end() {
     }
     finish(&mut pair, &old);
 }
+
+#[test]
+fn a_rekey_that_is_answered_after_the_lifetime_ended_still_saves_the_children() {
+    for node in [A, B] {
+        let lifetime = ike::config::Lifetime {
+            time: Some(seconds(600)),
+            margin: seconds(20),
+            fuzz_percent: 0,
+            bytes: None,
+            packets: None,
+        };
+        let mut pair = Setup::default().at(node, |peer| peer.lifetime = lifetime).build();
+        pair.start();
+        pair.run(seconds(570));
+        let old = before(&pair);
+        let rule = pair.hold_all(other(node), ExchangeType::CreateChildSa, true);
+        pair.run(seconds(40));
+        assert_eq!(pair.end(node).plane.children.len(), 1, "kept while there is hope\n{}", pair.dump());
+        pair.release(rule);
+        pair.run(seconds(5));
+        assert_eq!(pair.sa(A).children().next().unwrap().spis, old.child);
+        assert_eq!([A, B].map(|node| pair.end(node).totals.ups), [1, 1], "no second IKE SA\n{}", pair.dump());
+        assert_eq!([A, B].map(|node| pair.end(node).totals.downs), [0, 0]);
+    }
+}

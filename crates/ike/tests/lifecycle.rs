@@ -303,3 +303,30 @@ fn a_stop_tells_the_peer() {
     pair.run(minutes(2));
     assert_eq!([A, B].map(|node| pair.end(node).endpoint.spis_in_use()), [(0, 0), (0, 0)]);
 }
+
+#[test]
+fn taking_a_connection_down_stops_its_traffic_even_while_the_peer_is_silent() {
+    for ike in [false, true] {
+        let mut pair = Setup::default().connected();
+        for socket in sockets(B) {
+            pair.lab.network.isolate(socket);
+        }
+        // A request that will not be answered is in the way of the DELETE.
+        if ike {
+            pair.rekey_ike(A);
+        } else {
+            pair.rekey_child(A);
+        }
+        pair.run(seconds(3));
+        let peer = pair.peer_of(A);
+        assert_eq!(pair.command(A, |endpoint, now| endpoint.down(&peer, None, now)), Ok(()));
+        assert!(pair.end(A).plane.children.is_empty(), "{}", pair.dump());
+        pair.disturbed = true;
+        pair.lab.network.heal_all();
+        pair.run(minutes(5));
+        for node in [A, B] {
+            assert!(pair.end(node).plane.children.is_empty(), "{}", pair.dump());
+            assert_eq!(pair.end(node).endpoint.spis_in_use(), (0, 0), "{}", pair.dump());
+        }
+    }
+}

@@ -179,6 +179,11 @@ impl Endpoint {
         for spi in spis {
             self.with_sa(spi, now, |sa, cx| match sa.state {
                 State::Established | State::Replaced => {
+                    // Traffic stops now, even if the DELETE must wait for an answer that never comes.
+                    let children: Vec<_> = sa.children.keys().copied().collect();
+                    for child in children {
+                        sa.remove_child(child, reason.clone(), cx);
+                    }
                     sa.enqueue(Task::DeleteIke(reason.clone()), now);
                     sa.start_next(cx);
                 }
