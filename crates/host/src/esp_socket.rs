@@ -7,12 +7,13 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::batch::{self, Destination, Position, ReceiveBatch, Received, SendBatch, SendReport};
 use crate::sys::socket;
 use crate::udp::{
-    DontFragment, UdpError, fill_past_errors, grow_buffers, send_one, set_common_options, take_queued_error,
+    DontFragment, UdpError, change_dont_fragment, fill_past_errors, grow_buffers, send_one, set_common_options,
+    take_queued_error,
 };
 
 /// Why a raw socket could not be opened.
@@ -45,6 +46,7 @@ pub struct EspSocket {
     fd: OwnedFd,
     v6: bool,
     dropped_by_kernel: AtomicU32,
+    fragmentable: AtomicBool,
 }
 
 impl EspSocket {
@@ -65,7 +67,13 @@ impl EspSocket {
             Some(libc::EADDRNOTAVAIL) => EspOpenError::NoSuchAddress { address: local },
             _ => io(source),
         })?;
-        Ok(Self { fd, v6, dropped_by_kernel: AtomicU32::new(0) })
+        let fragmentable = AtomicBool::new(dont_fragment == DontFragment::Clear);
+        Ok(Self { fd, v6, dropped_by_kernel: AtomicU32::new(0), fragmentable })
+    }
+
+    /// Changes the DF policy for what is sent from now on; costs nothing when it is that already.
+    pub fn set_dont_fragment(&self, policy: DontFragment) -> io::Result<()> {
+        change_dont_fragment(self.fd.as_fd(), self.v6, policy, &self.fragmentable)
     }
 
     /// Packets the kernel dropped because our receive buffer was full, since the socket was opened.

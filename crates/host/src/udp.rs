@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use crate::batch::{self, Destination, Position, ReceiveBatch, SendBatch, SendReport};
 use crate::port_owner::{PortOwner, find_udp_port_owner};
@@ -96,6 +96,7 @@ pub struct UdpSocket {
     capabilities: UdpCapabilities,
     gso_limit: AtomicUsize,
     dropped_by_kernel: AtomicU32,
+    fragmentable: AtomicBool,
 }
 
 /// An ICMP error (or a local one) about a datagram sent earlier.
@@ -166,6 +167,7 @@ impl UdpSocket {
             capabilities: UdpCapabilities { segmentation_offload, receive_offload, receive_buffer, send_buffer },
             gso_limit: AtomicUsize::new(gso_limit),
             dropped_by_kernel: AtomicU32::new(0),
+            fragmentable: AtomicBool::new(options.dont_fragment == DontFragment::Clear),
         })
     }
 
@@ -190,9 +192,9 @@ impl UdpSocket {
         self.dropped_by_kernel.load(Ordering::Relaxed)
     }
 
-    /// Changes the DF policy for what is sent from now on.
+    /// Changes the DF policy for what is sent from now on; costs nothing when it is that already.
     pub fn set_dont_fragment(&self, policy: DontFragment) -> io::Result<()> {
-        set_dont_fragment(self.fd.as_fd(), self.local.is_ipv6(), policy)
+        change_dont_fragment(self.fd.as_fd(), self.local.is_ipv6(), policy, &self.fragmentable)
     }
 
     /// Receives what is there, without blocking. An empty batch means that nothing is.
@@ -288,6 +290,20 @@ pub(crate) fn set_common_options(fd: BorrowedFd<'_>, v6: bool, dont_fragment: Do
     }
     socket::set_option(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
     set_dont_fragment(fd, v6, dont_fragment)
+}
+
+/// As [`set_dont_fragment`], unless `fragmentable` says that it is so already.
+pub(crate) fn change_dont_fragment(
+    fd: BorrowedFd<'_>,
+    v6: bool,
+    policy: DontFragment,
+    fragmentable: &AtomicBool,
+) -> io::Result<()> {
+    let clear = policy == DontFragment::Clear;
+    if fragmentable.swap(clear, Ordering::Relaxed) == clear {
+        return Ok(());
+    }
+    set_dont_fragment(fd, v6, policy)
 }
 
 fn set_dont_fragment(fd: BorrowedFd<'_>, v6: bool, policy: DontFragment) -> io::Result<()> {

@@ -65,20 +65,19 @@ impl Egress<'_> {
         if segments.segment_len(0) > mtu {
             return self.oversized(entry, segments, packet, out);
         }
-        self.seal_each_segment(entry, segments, packet, out)
+        self.seal_each_segment(entry, segments, &departure(entry, packet), out)
     }
 
     fn seal_each_segment(
         &mut self,
         entry: &OutboundEntry,
         segments: &Segments<'_>,
-        packet: &[u8],
+        to: &Departure,
         out: &mut impl Outgoing,
     ) -> Result<(), DropReason> {
-        let to = departure(entry, packet);
         self.seal_each(entry, segments.count(), |egress, index, sequence| {
             let inner_len = segments.segment_len(index);
-            egress.seal_into(entry, &to, sequence, inner_len, out, |room| segments.write(index, room) == inner_len)
+            egress.seal_into(entry, to, sequence, inner_len, out, |room| segments.write(index, room) == inner_len)
         })
     }
 
@@ -161,7 +160,12 @@ impl Egress<'_> {
                 Err(DropReason::TooBig)
             }
             Fit::FragmentFirst => self.seal_fragments(entry, segments, packet, out),
-            Fit::Ok | Fit::FragmentOuter => self.seal_each_segment(entry, segments, packet, out),
+            Fit::Ok => self.seal_each_segment(entry, segments, &departure(entry, packet), out),
+            // IPv6 inside may not be made smaller than 1,280 bytes: the outer packet is fragmented instead.
+            Fit::FragmentOuter => {
+                let to = Departure { dont_fragment: false, ..departure(entry, packet) };
+                self.seal_each_segment(entry, segments, &to, out)
+            }
         }
     }
 
@@ -204,7 +208,8 @@ impl Egress<'_> {
 }
 
 fn departure(entry: &OutboundEntry, packet: &[u8]) -> Departure {
-    Departure { encapsulation: entry.encapsulation, tos: entry.sa.outer_tos(packet) }
+    let dont_fragment = entry.sa.tunnel().outer_df(packet);
+    Departure { encapsulation: entry.encapsulation, tos: entry.sa.outer_tos(packet), dont_fragment }
 }
 
 fn copy(from: &[u8], to: &mut [u8]) -> bool {

@@ -17,6 +17,8 @@ pub struct Departure {
     pub encapsulation: Encapsulation,
     /// TOS or traffic class of the outer header: DSCP and ECN.
     pub tos: u8,
+    /// DF of an IPv4 outer header; without it, an IPv6 one may be fragmented here (RFC 4301 §8.1).
+    pub dont_fragment: bool,
 }
 
 /// Takes sealed packets: a batch that a worker sends, or a vector in a test.

@@ -3,7 +3,7 @@
 use crate::support::*;
 use ike::config::EncapsulationPolicy;
 use ike::proposal::EspProposal;
-use ipsec::{DropReason, DscpPolicy, Encapsulation};
+use ipsec::{DfPolicy, DropReason, DscpPolicy, Encapsulation};
 use packet::build::IpHeader;
 use packet::checksum::{Verdict, verify_transport};
 use packet::icmp::parse_too_big;
@@ -173,7 +173,9 @@ fn ipv6_packets_up_to_1280_octets_pass_a_narrower_tunnel_whole_super_packets_of_
     let mut pair = Pair::connected(|_, desired| desired.gateway.path_mtu = 1200);
     assert!(entry(&pair, A).inner_mtu < 1200);
     let packet = udp(A, true, 1232);
-    assert_eq!(pair.pass(A, &VnetHeader::NONE, &packet), [packet]);
+    let (delivered, wire) = pair.pass_watched(A, &VnetHeader::NONE, &packet);
+    assert_eq!(delivered, [packet]);
+    assert!(!wire[0].0.dont_fragment, "the outer packet is the one to fragment");
     let header = super_header(true, true, 1232);
     let delivered = pair.pass(A, &header, &udp(A, true, 3 * 1232));
     assert_eq!(delivered.iter().map(Vec::len).collect::<Vec<_>>(), [1280; 3]);
@@ -190,6 +192,24 @@ fn dscp_is_copied_or_set_as_configured() {
         let (delivered, wire) = pair.pass_watched(A, &VnetHeader::NONE, &with_tos(0xb8));
         assert_eq!(wire[0].0.tos, expected);
         assert_eq!(delivered, [with_tos(0xb8)], "what is inside keeps its own");
+    }
+}
+
+#[test]
+fn df_is_copied_set_or_cleared_as_configured() {
+    // Policy, DF inside, DF outside (RFC 4301 §8.1).
+    let rows = [
+        (DfPolicy::Copy, true, true),
+        (DfPolicy::Copy, false, false),
+        (DfPolicy::Set, false, true),
+        (DfPolicy::Clear, true, false),
+    ];
+    for (policy, inner, outer) in rows {
+        let mut pair = Pair::connected(|_, desired| connection(desired).tunnel.df = policy);
+        let packet = udp_with(&IpHeader { dont_fragment: inner, ..header(A, false) }, 10);
+        let (delivered, wire) = pair.pass_watched(A, &VnetHeader::NONE, &packet);
+        assert_eq!(wire[0].0.dont_fragment, outer, "{policy:?}, {inner} inside");
+        assert_eq!(delivered, [packet], "what is inside keeps its own");
     }
 }
 

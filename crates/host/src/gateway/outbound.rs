@@ -9,6 +9,7 @@ use crate::batch::{Destination, SendBatch};
 use crate::capture::Direction;
 use crate::poll::{Interest, Poller, Ready, Token, Waker};
 use crate::tun::{TUN_PACKET_MAX, TunQueue};
+use crate::udp::DontFragment;
 use arc_swap::ArcSwap;
 use engine::ForwardingTable;
 use engine::path::{Departure, Egress, Feedback, Outgoing};
@@ -62,6 +63,8 @@ pub(super) struct Batches {
     udp: Vec<SendBatch>,
     esp: Vec<SendBatch>,
     last: Option<(bool, usize)>,
+    /// DF of what is in the batches: UDP, protocol 50.
+    policies: [Vec<DontFragment>; 2],
 }
 
 impl Batches {
@@ -73,6 +76,7 @@ impl Batches {
             sockets: Arc::clone(sockets),
             drops: Arc::clone(drops),
             last: None,
+            policies: [vec![DontFragment::Set; sockets.nat.len()], vec![DontFragment::Set; sockets.esp.len()]],
         }
     }
 
@@ -89,6 +93,11 @@ impl Batches {
     fn send(&mut self, udp: bool, index: usize) {
         let batch = if udp { self.udp.get_mut(index) } else { self.esp.get_mut(index) };
         let Some(batch) = batch.filter(|batch| !batch.is_empty()) else { return };
+        let [of_udp, of_esp] = &self.policies;
+        if let Some(policy) = if udp { of_udp.get(index) } else { of_esp.get(index) } {
+            // DF belongs to the socket. A kernel that refuses leaves it as it was.
+            let _ = self.sockets.set_dont_fragment(udp, index, *policy);
+        }
         let report = if udp {
             self.sockets.nat.get(index).map(|socket| socket.send(batch))
         } else {
@@ -119,9 +128,16 @@ impl Outgoing for Batches {
             }
         };
         self.last = Some((udp, index));
+        let policy = if to.dont_fragment { DontFragment::Set } else { DontFragment::Clear };
+        let [of_udp, of_esp] = &self.policies;
+        let other = if udp { of_udp.get(index) } else { of_esp.get(index) } != Some(&policy);
         let full = |batch: &SendBatch| batch.room() < len;
-        if if udp { self.udp.get(index).is_some_and(full) } else { self.esp.get(index).is_some_and(full) } {
+        if other || if udp { self.udp.get(index).is_some_and(full) } else { self.esp.get(index).is_some_and(full) } {
             self.send(udp, index);
+            let [of_udp, of_esp] = &mut self.policies;
+            if let Some(place) = if udp { of_udp.get_mut(index) } else { of_esp.get_mut(index) } {
+                *place = policy;
+            }
         }
         let batch = if udp { self.udp.get_mut(index) } else { self.esp.get_mut(index) };
         batch?.append(&destination, len)

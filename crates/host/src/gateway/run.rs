@@ -41,7 +41,7 @@ pub fn run(options: Options) -> Result<(), GatewayError> {
     // No secret in a core dump. A kernel that refuses this is no reason not to serve.
     let _ = refuse_core_dumps();
     let settings = options.desired.gateway.clone();
-    let (sockets, warnings) = Sockets::open(&options.listen, &options.desired, &settings)?;
+    let (sockets, warnings) = Sockets::open(&options.listen, &settings)?;
     let sockets = Arc::new(sockets);
     let queue = Arc::new(TunQueue::open(&TunOptions::new(&options.interface))?);
     let mtu = settings.path_mtu.saturating_sub(INITIAL_OVERHEAD).max(LEAST_MTU);

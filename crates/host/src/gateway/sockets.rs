@@ -4,9 +4,8 @@ use super::GatewayError;
 use crate::batch::Destination;
 use crate::esp_socket::EspSocket;
 use crate::udp::{DontFragment, UdpOptions, UdpSocket};
-use engine::desired::{DesiredState, GatewaySettings};
+use engine::desired::GatewaySettings;
 use ike::config::Path;
-use ipsec::DfPolicy;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -22,23 +21,14 @@ pub(super) struct Sockets {
     nat_port: u16,
 }
 
-/// IPv4 outer headers carry DF unless some connection wants it clear: the sockets are shared.
-fn dont_fragment(desired: &DesiredState) -> DontFragment {
-    let clear = desired.connections.values().any(|connection| connection.tunnel.df == DfPolicy::Clear);
-    if clear { DontFragment::Clear } else { DontFragment::Set }
-}
-
 impl Sockets {
     /// Opens the sockets in the calling thread's network namespace. Returns what could not be opened and is not needed by
     /// everybody: IPv6 where there is none, protocol 50 without the privilege.
-    pub(super) fn open(
-        listen: &[IpAddr],
-        desired: &DesiredState,
-        settings: &GatewaySettings,
-    ) -> Result<(Sockets, Vec<String>), GatewayError> {
+    pub(super) fn open(listen: &[IpAddr], settings: &GatewaySettings) -> Result<(Sockets, Vec<String>), GatewayError> {
         let everywhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         let addresses = if listen.is_empty() { &everywhere[..] } else { listen };
-        let dont_fragment = dont_fragment(desired);
+        // Workers change it with the packets they send.
+        let dont_fragment = DontFragment::Set;
         let (ike_port, nat_port) = (settings.endpoint.ike_port, settings.endpoint.nat_port);
         let mut sockets = Sockets { ike: Vec::new(), nat: Vec::new(), esp: Vec::new(), nat_port };
         let mut warnings = Vec::new();
@@ -81,6 +71,15 @@ impl Sockets {
     /// The protocol 50 socket that sends for a local address.
     pub(super) fn esp_index(&self, local: IpAddr) -> Option<usize> {
         serving(self.esp.iter().enumerate().map(|(index, (address, _))| (*address, index)), local)
+    }
+
+    /// Sets DF for what the socket at `index` sends from now on.
+    pub(super) fn set_dont_fragment(&self, udp: bool, index: usize, policy: DontFragment) -> io::Result<()> {
+        match (udp, self.nat.get(index), self.esp.get(index)) {
+            (true, Some(socket), _) => socket.set_dont_fragment(policy),
+            (false, _, Some((_, socket))) => socket.set_dont_fragment(policy),
+            (true, None, _) | (false, _, None) => Ok(()),
+        }
     }
 
     /// Sends an IKE message, with the marker where the port wants it.
