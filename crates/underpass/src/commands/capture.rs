@@ -1,4 +1,4 @@
-//! `underpass capture`: the packets of the gateway, before and after encryption, as a pcapng file.
+//! `underpass capture`: the packets inside the tunnels, as a pcapng file.
 //!
 //! The gateway answers with lines `{"pcapng":"<base64>"}`, each the next piece of the file.
 
@@ -15,7 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Capture packets before and after encryption, in pcapng for Wireshark
+/// Capture the packets inside the tunnels (before sealing, after opening), in pcapng for Wireshark
 #[derive(clap::Args, Debug)]
 #[command(after_help = format!("Examples:
   underpass capture -o tunnel.pcapng --for 10s           everything for ten seconds
