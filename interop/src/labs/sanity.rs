@@ -59,7 +59,7 @@ fn pair_rekeys(lab: &mut LabContext) -> Result<Report, LabError> {
         }
         setup::let_flow(&streams, 500)?;
     }
-    Ok(setup::finish(streams, 2500, 0, &[&sites.g1, &sites.g2])?.into())
+    Ok(setup::finish(streams, 2500, &[&sites.g1, &sites.g2])?.into())
 }
 
 fn lossy_path(lab: &mut LabContext) -> Result<Report, LabError> {

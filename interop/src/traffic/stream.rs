@@ -45,13 +45,8 @@ impl StreamReport {
 
     /// Nothing lost, nothing refused, and at least `least` packets sent.
     pub fn ensure_complete(&self, least: u64) -> Result<(), LabError> {
-        self.ensure_almost_complete(least, 0)
-    }
-
-    /// At most `most` packets lost or refused, and at least `least` packets sent.
-    pub fn ensure_almost_complete(&self, least: u64, most: u64) -> Result<(), LabError> {
         ensure(self.sent >= least, || format!("the stream was shorter than {least} packets: {self}"))?;
-        ensure(self.lost() + self.refused <= most, || format!("packets were lost: {self}"))
+        ensure(self.lost() + self.refused == 0, || format!("packets were lost: {self}"))
     }
 }
 
