@@ -46,6 +46,7 @@ pub fn install() -> Fallible<Setup> {
     }
     println!("installing {}", missing.join(" "));
     let _guard = PolicyGuard::stand();
+    let _asleep = StarterAsleep::new();
     if apt_install(&missing).is_err() {
         // The package lists may be missing or old: that is what an image without them looks like.
         run(apt(&["update"]).env("LC_ALL", "C"))?;
@@ -55,14 +56,7 @@ pub fn install() -> Fallible<Setup> {
 }
 
 fn missing() -> Vec<&'static str> {
-    PACKAGES
-        .into_iter()
-        .filter(|package| {
-            let query = ["-W", "-f=${db:Status-Status}", package];
-            let status = crate::process::capture(&mut command("dpkg-query", &query));
-            status.map_or(true, |status| status != "installed")
-        })
-        .collect()
+    PACKAGES.into_iter().filter(|package| !is_installed(package)).collect()
 }
 
 fn apt(arguments: &[&str]) -> std::process::Command {
@@ -106,6 +100,37 @@ impl Drop for PolicyGuard {
             println!("cannot remove {POLICY}: remove it yourself");
         }
     }
+}
+
+/// `strongswan-charon` brings `strongswan-starter`, whose service would start an IKE daemon at the next boot. A machine that
+/// did not have it before does not get it from us.
+struct StarterAsleep {
+    was_there: bool,
+}
+
+const STARTER: &str = "strongswan-starter";
+
+impl StarterAsleep {
+    fn new() -> Self {
+        StarterAsleep { was_there: is_installed(STARTER) }
+    }
+}
+
+impl Drop for StarterAsleep {
+    fn drop(&mut self) {
+        if self.was_there || !is_installed(STARTER) {
+            return;
+        }
+        let unit = format!("{STARTER}.service");
+        if !succeeds(&mut command("deb-systemd-helper", &["disable", &unit])) {
+            println!("cannot disable {unit}: `systemctl disable {unit}` keeps it from starting at the next boot");
+        }
+    }
+}
+
+fn is_installed(package: &str) -> bool {
+    let query = ["-W", "-f=${db:Status-Status}", package];
+    crate::process::capture(&mut command("dpkg-query", &query)).is_ok_and(|status| status == "installed")
 }
 
 /// Is a program in `PATH`? (Used to say early what the labs will miss.)

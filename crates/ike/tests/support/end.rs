@@ -83,7 +83,7 @@ pub struct End {
     pub plane: Plane,
     /// Its address.
     pub address: IpAddr,
-    /// What it said, newest last; of the last [`EVENTS`].
+    /// What it said, newest last; of the last `EVENTS`.
     pub events: VecDeque<(Instant, Event)>,
     /// Sums.
     pub totals: Totals,

@@ -194,7 +194,7 @@ impl Puppet {
         payloads
     }
 
-    /// SA, [Ni,] TSi, TSr for the first child.
+    /// `SA, [Ni,] TSi, TSr` for the first child.
     pub fn child_payloads(&mut self, own_exchange: bool) -> Vec<Payload> {
         let spi = Spi::new(self.rng.next_u32() | 0x100).expect("not reserved");
         let esp: EspProposal = "aes256gcm16".parse().expect("a proposal");
