@@ -384,3 +384,119 @@ fn a_child_that_its_initiator_takes_back_gives_the_traffic_back_to_the_one_it_re
         finish(&mut pair);
     }
 }
+
+#[test]
+fn a_limit_that_a_replaced_child_reaches_before_its_delete_begins_nothing() {
+    for (node, hard) in [(A, false), (B, false), (A, true), (B, true)] {
+        let mut pair = flowing(Setup::default());
+        let old = pair.sa(other(node)).children().next().unwrap().id;
+        let rule = pair.hold_all(node, ExchangeType::Informational, false);
+        pair.rekey_child(node);
+        pair.run(MS(200));
+        let (peer, exchanges) = (pair.peer_of(other(node)), pair.end(other(node)).totals.exchanges);
+        pair.command(other(node), |endpoint, now| endpoint.child_limit(&peer, old, hard, now));
+        pair.run(seconds(1));
+        assert_eq!(pair.end(other(node)).totals.exchanges, exchanges, "{}", pair.dump());
+        pair.release(rule);
+        finish(&mut pair);
+        assert_eq!(winner(&pair), node);
+    }
+}
+
+/// Takes the child down at one end; whoever wants it asks for it anew, and end A does by itself.
+fn take_down(pair: &mut Pair, node: NodeId) {
+    pair.strict = false;
+    let peer = pair.peer_of(node);
+    assert_eq!(pair.command(node, |endpoint, now| endpoint.down(&peer, Some(&child()), now)), Ok(()));
+}
+
+fn bring_back(pair: &mut Pair, node: NodeId) {
+    for node in [A, B] {
+        pair.lab.node_mut(node).traffic = None;
+    }
+    pair.run(seconds(30));
+    let peer = pair.peer_of(node);
+    assert_eq!(pair.command(node, |endpoint, now| endpoint.up(&peer, None, now)), Ok(()));
+    pair.run(seconds(5));
+    pair.settle_and_converge();
+    assert_eq!([A, B].map(|node| pair.end(node).totals.ups), [1, 1], "the IKE SA stayed\n{}", pair.dump());
+}
+
+#[test]
+fn a_new_child_that_its_responder_deletes_before_the_old_one_is_deleted_goes_with_it() {
+    for node in [A, B] {
+        let mut pair = flowing(Setup::default());
+        let old = pair.sa(node).children().next().unwrap().spis;
+        let rule = pair.hold_all(node, ExchangeType::Informational, false);
+        pair.rekey_child(node);
+        pair.run(MS(200));
+        let new = pair.sa(node).children().nth(1).unwrap().spis;
+        take_down(&mut pair, other(node));
+        pair.run(MS(500));
+        pair.release(rule);
+        pair.run(MS(100));
+        assert!(pair.end(other(node)).plane.current().is_empty(), "{}", pair.dump());
+        bring_back(&mut pair, other(node));
+        let left = pair.sa(node).children().next().unwrap().spis;
+        assert!(left != old && left != new, "{}", pair.dump());
+    }
+}
+
+#[test]
+fn a_child_deleted_during_a_collision_whose_request_or_answer_is_late_leaves_nothing_behind() {
+    for node in [A, B] {
+        for response in [false, true] {
+            for time in [MS(35), MS(400), seconds(3)] {
+                for seed in 0..8 {
+                    let mut pair = flowing(Setup::seeded(seed));
+                    let rule = pair.hold_all(node, ExchangeType::CreateChildSa, response);
+                    pair.both(|pair, node| pair.rekey_child(node));
+                    pair.run(time);
+                    // Whoever does not miss the message has replaced the child, and now wants neither.
+                    let deleter = if response { node } else { other(node) };
+                    take_down(&mut pair, deleter);
+                    pair.run(time);
+                    pair.release(rule);
+                    bring_back(&mut pair, deleter);
+                }
+            }
+        }
+    }
+}
+
+/// Each end prefers a group that the other one does not have.
+fn each_prefers_another_group(seed: u64) -> Setup {
+    Setup::seeded(seed)
+        .at(A, |peer| peer.children[0].proposals = esp("aes256gcm16-x25519-modp2048"))
+        .at(B, |peer| peer.children[0].proposals = esp("aes256gcm16-ecp256-modp2048"))
+}
+
+#[test]
+fn a_collision_whose_second_attempt_is_late_at_one_end_is_settled() {
+    for node in [A, B] {
+        for time in [MS(25), MS(35), MS(45), MS(400), seconds(3)] {
+            for seed in 0..8 {
+                let mut pair = flowing(each_prefers_another_group(seed));
+                pair.both(|pair, node| pair.rekey_child(node));
+                pair.run(MS(5));
+                let rule = pair.hold_all(node, ExchangeType::CreateChildSa, false);
+                pair.run(time);
+                pair.release(rule);
+                finish(&mut pair);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_delete_that_meets_the_second_attempt_of_a_rekey_ends_in_the_deletion() {
+    for rekeyer in [A, B] {
+        for skew in [11, 15, 19, 21, 25, 29, 31, 39] {
+            let mut pair = flowing(each_prefers_another_group(skew));
+            pair.rekey_child(rekeyer);
+            pair.run(MS(skew));
+            take_down(&mut pair, other(rekeyer));
+            bring_back(&mut pair, other(rekeyer));
+        }
+    }
+}

@@ -482,3 +482,36 @@ fn the_next_address_of_a_peer_is_tried_when_one_does_not_answer() {
     pair.settle_and_converge();
     assert_eq!(failures(&pair, A).len(), 1, "{}", pair.dump());
 }
+
+#[test]
+fn a_child_that_is_there_is_not_made_again() {
+    let mut pair = Setup::default().connected();
+    let (messages, children) = ([A, B].map(|node| pair.end(node).totals.messages), pair.end(A).plane.current());
+    for node in [A, B] {
+        let peer = pair.peer_of(node);
+        assert_eq!(pair.command(node, |endpoint, now| endpoint.up(&peer, Some(&child()), now)), Ok(()));
+    }
+    pair.run(minutes(10));
+    assert_eq!([A, B].map(|node| pair.end(node).totals.messages), messages, "{}", pair.dump());
+    assert_eq!(pair.end(A).plane.current(), children);
+}
+
+#[test]
+fn a_new_child_takes_the_group_that_the_peer_asks_for() {
+    for node in [A, B] {
+        let mut setup = Setup::default();
+        for (end, peers) in [A, B].into_iter().zip(&mut setup.peers) {
+            let mut other = child_config("other", end, 9, StartPolicy::OnDemand);
+            let esp = if end == node { "aes256gcm16-x25519-modp2048" } else { "aes256gcm16-modp2048" };
+            other.proposals = vec![esp.parse().expect("a proposal")];
+            peers[0].children.push(other);
+        }
+        let mut pair = setup.connected();
+        let (peer, exchanges) = (pair.peer_of(node), pair.end(node).totals.exchanges);
+        assert_eq!(pair.command(node, |endpoint, now| endpoint.up(&peer, Some(&"other".into()), now)), Ok(()));
+        pair.settle_and_converge();
+        assert_eq!(pair.end(node).totals.exchanges - exchanges, 2, "{}", pair.dump());
+        let group = pair.sa(node).children().find(|child| child.name == "other".into()).unwrap().choice.group;
+        assert_eq!(group, Some(crypto::Group::Modp2048));
+    }
+}

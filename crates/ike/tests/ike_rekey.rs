@@ -342,3 +342,24 @@ fn a_rekey_that_is_answered_after_the_lifetime_ended_still_saves_the_children() 
         assert_eq!([A, B].map(|node| pair.end(node).totals.downs), [0, 0]);
     }
 }
+
+#[test]
+fn a_collision_seen_by_one_end_alone_is_settled_when_its_delete_arrives_after_the_refusal() {
+    // The request of `node` and its peer's DELETE of the old SA are late; the request is refused first.
+    for node in [A, B] {
+        for seed in 0..10 {
+            let mut pair = flowing(Setup::seeded(seed));
+            let old = before(&pair);
+            let request = pair.hold_all(node, ExchangeType::CreateChildSa, false);
+            let delete = pair.hold_all(other(node), ExchangeType::Informational, false);
+            pair.both(|pair, node| pair.rekey_ike(node));
+            pair.run(MS(100));
+            pair.release(request);
+            pair.run(MS(100));
+            pair.release(delete);
+            finish(&mut pair, &old);
+            assert_eq!(winner(&pair), other(node), "{}", pair.dump());
+            assert_eq!([A, B].map(|node| pair.end(node).totals.rekeys_seen), [1, 1], "{}", pair.dump());
+        }
+    }
+}

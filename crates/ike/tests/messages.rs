@@ -418,6 +418,24 @@ fn messages_for_no_sa_of_ours_are_dropped_without_an_answer() {
     assert!(puppet.send(&mut endpoint, &message, now).messages.is_empty());
 }
 
+#[test]
+fn an_ike_sa_made_without_a_child_takes_one_when_it_is_asked_for_later() {
+    let (mut endpoint, now) = responder();
+    let mut puppet = Puppet::new(1);
+    puppet.meet(&mut endpoint, now);
+    let mut auth = puppet.auth_payloads();
+    auth.retain(|payload| matches!(payload, Payload::IdInitiator(_) | Payload::Authentication { .. }));
+    let message = puppet.request(ExchangeType::IkeAuth, &auth);
+    let answer = ask(&mut endpoint, &puppet, &message, now);
+    assert!(!answer.iter().any(|payload| matches!(payload, Payload::SecurityAssociation(_))), "{answer:?}");
+    assert_eq!(endpoint.sas().filter(|sa| sa.is_established() && sa.children().count() == 0).count(), 1);
+    let child = puppet.child_payloads(true);
+    let message = puppet.request(ExchangeType::CreateChildSa, &child);
+    let answer = ask(&mut endpoint, &puppet, &message, now);
+    assert!(answer.iter().any(|payload| matches!(payload, Payload::SecurityAssociation(_))), "{answer:?}");
+    assert!(is_up(&endpoint));
+}
+
 // RFC 6311 (message-ID synchronisation after a failover) is not spoken: an end that lost its state starts anew with
 // INITIAL_CONTACT. What its exchanges would test of the window is tested above (repetitions, IDs outside the window) and
 // here.

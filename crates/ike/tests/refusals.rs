@@ -5,11 +5,11 @@
 
 mod support;
 
-use crypto::{Group, KeyExchange, Provider, Rng, SeededRng, SimProvider};
+use crypto::{Group, Provider, Rng, SeededRng, SimProvider};
 use ike::Endpoint;
 use ike::config::{EndpointConfig, PeerName, StartPolicy};
 use ike::event::{DownReason, Event};
-use ike::proposal::ike_to_wire;
+use ike::proposal::{IkeProposal, ike_to_wire};
 use ike::wire::{Delete, ExchangeType, Header, IkeSpi, Notify, NotifyType, Payload};
 use ipsec::Spi;
 use std::sync::Arc;
@@ -53,11 +53,16 @@ enum Ask {
 
 impl Scene {
     fn new() -> Scene {
+        Scene::accepting(proposals(), 2)
+    }
+
+    /// The endpoint accepts these proposals; the puppet offers the standard one.
+    fn accepting(proposals: Vec<IkeProposal>, seed: u64) -> Scene {
         let now = epoch();
         let mut endpoint =
-            Endpoint::new(EndpointConfig::default(), Arc::new(SimProvider), Box::new(SeededRng::new(2)), now);
+            Endpoint::new(EndpointConfig::default(), Arc::new(SimProvider), Box::new(SeededRng::new(seed)), now);
         let mut config = site_b();
-        config.proposals = proposals();
+        config.proposals = proposals;
         config.children[0].proposals = vec!["aes256gcm16".parse().unwrap()];
         config.children.push(child_config("other", B, 9, StartPolicy::Passive));
         endpoint.apply(vec![config], now);
@@ -151,7 +156,7 @@ impl Scene {
             }
             Ask::CreateChild => (ExchangeType::CreateChildSa, self.puppet.child_payloads(true)),
             Ask::DeleteChild => (ExchangeType::Informational, vec![Payload::Delete(Delete::esp([spi]))]),
-            Ask::RekeyIke => (ExchangeType::CreateChildSa, rekey_ike_payloads(&mut self.puppet.rng).0),
+            Ask::RekeyIke => (ExchangeType::CreateChildSa, rekey_ike_payloads(&mut self.puppet.rng, Group::Curve25519)),
             Ask::DeleteIke => (ExchangeType::Informational, vec![Payload::Delete(Delete::Ike)]),
             Ask::Liveness => (ExchangeType::Informational, Vec::new()),
         }
@@ -190,18 +195,30 @@ fn swapped(payloads: Vec<Payload>) -> Vec<Payload> {
         .collect()
 }
 
-fn rekey_ike_payloads(rng: &mut SeededRng) -> (Vec<Payload>, Box<dyn KeyExchange>) {
-    let share = SimProvider.key_exchange(Group::Curve25519, rng).unwrap();
+/// `SA, N, KE` of an IKE rekey, from either end.
+fn rekey_ike_payloads(rng: &mut SeededRng, group: Group) -> Vec<Payload> {
+    let share = SimProvider.key_exchange(group, rng).unwrap();
     let mut nonce = vec![0; 32];
     rng.fill(&mut nonce);
     let mut spi = [0; 8];
     rng.fill(&mut spi);
-    let payloads = vec![
-        Payload::SecurityAssociation(ike_to_wire(&proposals(), Some(IkeSpi(spi)))),
+    let proposals = if group == Group::Modp2048 { proposal_with("modp2048") } else { proposals() };
+    vec![
+        Payload::SecurityAssociation(ike_to_wire(&proposals, Some(IkeSpi(spi)))),
         Payload::Nonce(nonce),
         Payload::KeyExchange { group: share.group().number(), data: share.public().to_vec() },
-    ];
-    (payloads, share)
+    ]
+}
+
+/// The standard proposal with these groups.
+fn proposal_with(groups: &str) -> Vec<IkeProposal> {
+    vec![format!("aes256gcm16-prfsha256-{groups}").parse().unwrap()]
+}
+
+/// The peer wants MODP 2048.
+fn other_group() -> Vec<Payload> {
+    let wanted = Group::Modp2048.number().to_be_bytes().to_vec();
+    vec![Payload::Notify(Notify::with_data(NotifyType::INVALID_KE_PAYLOAD, wanted))]
 }
 
 #[test]
@@ -356,8 +373,7 @@ fn a_group_that_was_not_offered_fails_the_rekey_and_keeps_what_there_is() {
     for busy in [Busy::RekeyingChild, Busy::RekeyingIke] {
         let mut scene = Scene::new();
         scene.be(busy);
-        let wanted = Group::Modp2048.number().to_be_bytes().to_vec();
-        let reaction = scene.answer(&[Payload::Notify(Notify::with_data(NotifyType::INVALID_KE_PAYLOAD, wanted))]);
+        let reaction = scene.answer(&other_group());
         assert!(scene.pending.is_empty(), "{busy:?}");
         assert!(reaction.events.iter().any(|event| matches!(event, Event::ChildFailed { rekey: true, .. })));
         assert_eq!(scene.endpoint.sas().next().unwrap().children().count(), 1);
@@ -442,4 +458,93 @@ fn a_refusal_of_our_ike_rekey_after_the_peers_own_leaves_the_children_with_the_p
     let with_children: Vec<_> = scene.endpoint.sas().filter(|sa| sa.children().count() == 1).collect();
     assert_eq!(with_children.len(), 1);
     assert!(with_children[0].is_established());
+}
+
+#[test]
+fn an_old_child_that_the_peer_deletes_before_it_answers_our_rekey_leaves_the_new_one() {
+    // Some peers delete what was rekeyed although that is for the rekey's initiator to do (§2.8).
+    for collision in [false, true] {
+        let mut scene = Scene::new();
+        let old = scene.ours();
+        scene.be(Busy::RekeyingChild);
+        if collision {
+            assert_eq!(scene.ask(Ask::RekeyChild), "made");
+        }
+        let sa = scene.endpoint.sas().next().unwrap();
+        let theirs: Vec<Spi> = sa.children().map(|child| child.spis.outbound).collect();
+        assert_eq!(theirs.len(), 1 + usize::from(collision));
+        let request = scene.puppet.request(ExchangeType::Informational, &[Payload::Delete(Delete::esp(theirs))]);
+        scene.endpoint.handle_datagram(scene.puppet.path, &request, scene.now);
+        scene.take();
+        let answer = swapped(scene.puppet.child_payloads(true));
+        scene.answer(&answer);
+        assert_eq!(scene.endpoint.sas().next().unwrap().children().count(), 1, "collision: {collision}");
+        assert_ne!(scene.ours(), old);
+        scene.wait(minutes(2));
+        assert!(scene.pending.is_empty(), "nothing is left to delete");
+    }
+}
+
+/// An endpoint whose rekey of the IKE SA the puppet refused in favour of another group: the second attempt is pending.
+fn second_attempt(seed: u64, collision: bool) -> Scene {
+    let mut scene = Scene::accepting(proposal_with("x25519-modp2048"), seed);
+    scene.be(Busy::RekeyingIke);
+    if collision {
+        assert_eq!(scene.ask(Ask::RekeyIke), "made");
+    }
+    let reaction = scene.answer(&other_group());
+    assert!(reaction.events.is_empty(), "it is no failure: {reaction:?}");
+    let (header, payloads) = scene.puppet.open(&scene.pending[0]);
+    assert_eq!(header.exchange, ExchangeType::CreateChildSa);
+    let group = |payload: &Payload| match payload {
+        Payload::KeyExchange { group, .. } => Some(*group),
+        _ => None,
+    };
+    assert_eq!(payloads.iter().find_map(group), Some(Group::Modp2048.number()));
+    scene
+}
+
+#[test]
+fn an_ike_rekey_takes_the_group_that_the_peer_asks_for() {
+    let mut scene = second_attempt(2, false);
+    let answer = rekey_ike_payloads(&mut scene.puppet.rng, Group::Modp2048);
+    scene.answer(&answer);
+    let successors: Vec<_> = scene.endpoint.sas().filter(|sa| sa.children().count() == 1).collect();
+    assert_eq!(successors.len(), 1);
+    assert_eq!(successors[0].suite().unwrap().group, Group::Modp2048);
+}
+
+#[test]
+fn an_ike_collision_in_which_we_must_take_another_group_is_settled_by_the_nonces() {
+    let mut wins = [0, 0];
+    for seed in 0..64 {
+        let mut scene = second_attempt(seed, true);
+        let answer = rekey_ike_payloads(&mut scene.puppet.rng, Group::Modp2048);
+        scene.answer(&answer);
+        let with_child: Vec<_> = scene.endpoint.sas().filter(|sa| sa.children().count() == 1).collect();
+        assert_eq!(with_child.len(), 1, "the child is with one of the three");
+        let ours = with_child[0].suite().unwrap().group == Group::Modp2048;
+        wins[usize::from(ours)] += 1;
+    }
+    assert!(wins.iter().all(|wins| *wins > 0), "{wins:?}");
+}
+
+#[test]
+fn a_second_attempt_that_the_peer_refuses_after_its_own_rekey_comes_to_nothing() {
+    let mut scene = second_attempt(2, true);
+    scene.answer(&[Payload::Notify(Notify::new(NotifyType::TEMPORARY_FAILURE))]);
+    assert_eq!(scene.ask(Ask::DeleteIke), "empty");
+    let sas: Vec<_> = scene.endpoint.sas().collect();
+    assert_eq!(sas.len(), 1);
+    assert!(sas[0].is_established() && sas[0].children().count() == 1);
+    scene.wait(minutes(2));
+    assert_eq!(scene.endpoint.spis_in_use(), (1, 1));
+}
+
+#[test]
+fn a_delete_of_the_ike_sa_during_the_second_attempt_forgets_the_rekey() {
+    let mut scene = second_attempt(2, false);
+    assert_eq!(scene.ask(Ask::DeleteIke), "empty");
+    scene.wait(minutes(2));
+    assert_eq!((scene.endpoint.sas().count(), scene.endpoint.spis_in_use()), (0, (0, 0)));
 }
