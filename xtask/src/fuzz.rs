@@ -169,7 +169,10 @@ fn fuzz(targets: &[String], seconds: u32, jobs: usize) -> Fallible<Outcome> {
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
-                while let Some(target) = lock(&waiting).pop_front() {
+                loop {
+                    // In a statement of its own: a guard in the head of `while let` would be held for the whole turn.
+                    let next = lock(&waiting).pop_front();
+                    let Some(target) = next else { break };
                     let max_len = limits.iter().find(|(name, _)| name == target).map_or(MAX_LEN, |(_, len)| *len);
                     let report = one(target, seconds, max_len);
                     println!("{report}");

@@ -433,6 +433,7 @@ fn a_new_child_that_its_responder_deletes_before_the_old_one_is_deleted_goes_wit
         let new = pair.sa(node).children().nth(1).unwrap().spis;
         take_down(&mut pair, other(node));
         pair.run(MS(500));
+        assert!(pair.end(other(node)).plane.current().is_empty(), "down is down\n{}", pair.dump());
         pair.release(rule);
         pair.run(MS(100));
         assert!(pair.end(other(node)).plane.current().is_empty(), "{}", pair.dump());

@@ -208,7 +208,7 @@ impl IkeSa {
         if let Some(successor) = successor {
             cx.outputs.push_back(Output::ActivateOutbound(successor));
         }
-        self.inherit_predecessors(child, successor, cx);
+        self.inherit_predecessors(child, successor, &reason, cx);
         let other = self.has_child(&removed.name);
         let replaced = removed.state != ChildState::Installed || other;
         let superseded = matches!(reason, DownReason::Redundant | DownReason::Superseded);
@@ -226,8 +226,15 @@ impl IkeSa {
     }
 
     /// What `gone` had replaced is now replaced by its successor; without one it carries the traffic again, unless it
-    /// is being deleted: the peer made `gone` and took it back, or it lost a collision that only the peer could see.
-    fn inherit_predecessors(&mut self, gone: ChildId, successor: Option<ChildId>, cx: &mut Context<'_>) {
+    /// is being deleted: the peer made `gone` and took it back, or it lost a collision that only the peer could see. What
+    /// an operator takes down takes its predecessors with it.
+    fn inherit_predecessors(
+        &mut self,
+        gone: ChildId,
+        successor: Option<ChildId>,
+        reason: &DownReason,
+        cx: &mut Context<'_>,
+    ) {
         let replaced = |child: &&ChildSa| child.state == ChildState::Replaced(gone);
         let old: Vec<ChildId> = self.children.values().filter(replaced).map(|child| child.id).collect();
         for id in old {
@@ -236,6 +243,7 @@ impl IkeSa {
             match successor {
                 Some(successor) => child.state = ChildState::Replaced(successor),
                 None if deleting => {}
+                None if *reason == DownReason::Administrative => self.enqueue(Task::DeleteChild(id), cx.now),
                 None => {
                     child.state = ChildState::Installed;
                     self.try_again_later(Task::RekeyChild(id), cx);

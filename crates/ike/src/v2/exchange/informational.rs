@@ -39,10 +39,16 @@ impl IkeSa {
 
     pub(crate) fn finish_delete_children(&mut self, children: &[ChildId], cx: &mut Context<'_>) {
         for child in children {
-            let expired = self.children.get(child).is_some_and(|child| child.expires_at.is_none_or(|at| at <= cx.now));
-            let reason = if expired { DownReason::Expired } else { DownReason::Administrative };
+            let reason = if self.has_expired(*child) { DownReason::Expired } else { DownReason::Administrative };
             self.remove_child(*child, reason, cx);
         }
+    }
+
+    /// Whether a child is being deleted because its time is over: that takes its expiry away (see `timers`).
+    fn has_expired(&self, child: ChildId) -> bool {
+        let Some(child) = self.children.get(&child) else { return false };
+        let mortal = self.peer.child(&child.name).is_some_and(|config| config.lifetime.time.is_some());
+        mortal && child.expires_at.is_none()
     }
 
     /// Deletes this IKE SA. Its children stop carrying traffic at once.
