@@ -122,7 +122,10 @@ impl Drop for StarterAsleep {
             return;
         }
         let unit = format!("{STARTER}.service");
-        if !succeeds(&mut command("deb-systemd-helper", &["disable", &unit])) {
+        let mut disable = command("deb-systemd-helper", &["disable", &unit]);
+        // It speaks with package scripts only, and undoes what the package's own one has just done.
+        disable.env("DPKG_MAINTSCRIPT_PACKAGE", STARTER);
+        if !succeeds(&mut disable) {
             println!("cannot disable {unit}: `systemctl disable {unit}` keeps it from starting at the next boot");
         }
     }
