@@ -3,7 +3,7 @@
 //! The endpoint finds the SA a datagram belongs to, keeps what is wanted up, and carries out what one SA asks of
 //! another. Everything inside one SA is in `v2`.
 //!
-//! Slow work: a key exchange of a large MODP group takes milliseconds. An [`IkeSa`] is a plain value, so a host that must
+//! Slow work: a key exchange of a large MODP group takes milliseconds. An `IkeSa` is a plain value, so a host that must
 //! not wait can hand a whole endpoint to a thread of its own; nothing here blocks on anything else.
 
 mod actions;
