@@ -387,6 +387,10 @@ impl Engine {
                 self.reasons.remove(&(peer.clone(), Some(name.clone())));
             }
             Event::Connecting { .. }
+            | Event::FellBack { .. }
+            | Event::AggressiveMode { .. }
+            | Event::LifetimeDiffers { .. }
+            | Event::Narrowed { .. }
             | Event::IkeSaRekeyed { .. }
             | Event::Rejected { .. }
             | Event::PeerMoved { .. }

@@ -53,6 +53,7 @@ mod tests {
             lifetime,
             start: StartPolicy::Passive,
             replay_window: 64,
+            sha256_96: false,
         };
         let peer = PeerConfig {
             name: name.into(),
@@ -71,6 +72,8 @@ mod tests {
             remote_port: 500,
             initial_contact: true,
             childless: false,
+            versions: ike::config::Versions::V2,
+            aggressive: false,
             children: vec![child],
         };
         let tunnel = TunnelOptions { dscp: DscpPolicy::Copy, df: DfPolicy::Copy };

@@ -125,6 +125,36 @@ impl From<&Event> for Record {
                     None => record,
                 }
             }
+            Event::FellBack { peer, from, to, reason } => {
+                let message = format!("{from} failed, the next try is {to}: {reason}");
+                Record::new(Level::Warn, "fell_back", message)
+                    .of(peer)
+                    .because(reason.code())
+                    .with("from", from.name())
+                    .with("to", to.name())
+            }
+            Event::AggressiveMode { peer } => {
+                let message = "aggressive mode: whoever listens can try pre-shared keys at leisure; use main mode or IKEv2";
+                Record::new(Level::Warn, "aggressive_mode", message.to_owned()).of(peer)
+            }
+            Event::LifetimeDiffers { peer, name, ours, theirs } => {
+                let ours = ours.map_or_else(|| "for ever".to_owned(), |ours| format!("{} s", ours.as_secs()));
+                let what = if name.is_some() { "the child SA" } else { "the IKE SA" };
+                let message =
+                    format!("lifetime of {what}: the peer's is {} s, ours {ours}; the shorter counts", theirs.as_secs());
+                let record = Record::new(Level::Info, "lifetime_differs", message).of(peer);
+                match name {
+                    Some(name) => record.child(name),
+                    None => record,
+                }
+            }
+            Event::Narrowed { peer, name, asked, granted } => {
+                let message = format!(
+                    "the peer narrowed {asked} to {granted}: what is left out is dropped; \
+                     split_selectors makes one child SA per pair of subnets"
+                );
+                Record::new(Level::Warn, "narrowed", message).of(peer).child(name)
+            }
             Event::PeerMoved { peer, from, to } => {
                 let message = format!("peer moved from {} to {}", from.remote, to.remote);
                 Record::new(Level::Info, "peer_moved", message).of(peer).with("from", from.remote).with("to", to.remote)
@@ -155,7 +185,7 @@ fn of_ike(event: &Event) -> Record {
                 .with("remote", path.remote)
                 .with("attempt", attempt)
         }
-        Event::IkeSaUp { peer, path, local_spi, remote_spi, suite, role, remote_id, nat } => {
+        Event::IkeSaUp { peer, version, path, local_spi, remote_spi, suite, role, remote_id, nat } => {
             let nat = match nat {
                 (false, false) => "none",
                 (true, false) => "local",
@@ -163,9 +193,10 @@ fn of_ike(event: &Event) -> Record {
                 (true, true) => "both",
             };
             let message =
-                format!("IKE SA up with {remote_id} at {}, {suite}, {}, NAT {nat}", path.remote, began(*role));
+                format!("{version} SA up with {remote_id} at {}, {suite}, {}, NAT {nat}", path.remote, began(*role));
             Record::new(Level::Info, "ike_sa_up", message)
                 .of(peer)
+                .with("version", version.name())
                 .with("remote", path.remote)
                 .with("remote_id", remote_id)
                 .with("suite", suite)

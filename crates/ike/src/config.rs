@@ -75,6 +75,10 @@ pub struct PeerConfig {
     pub initial_contact: bool,
     /// Create the IKE SA without a first child where the peer can (RFC 6023).
     pub childless: bool,
+    /// Which versions of IKE are spoken with this peer.
+    pub versions: Versions,
+    /// IKEv1: aggressive mode in place of main mode, in both roles. It shows a hash of the pre-shared key to whoever asks.
+    pub aggressive: bool,
     /// The children, in order; the first one `start`ed rides in IKE_AUTH.
     pub children: Vec<ChildConfig>,
 }
@@ -96,6 +100,68 @@ pub struct ChildConfig {
     pub start: StartPolicy,
     /// Anti-replay window in packets, 64 to 8192; 0 turns the check off.
     pub replay_window: u32,
+    /// HMAC-SHA2-256 in ESP is truncated to 96 bits, as peers do that follow the draft of before RFC 4868 (128 bits).
+    pub sha256_96: bool,
+}
+
+/// A major version of IKE.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Version {
+    /// RFC 2408, RFC 2409.
+    V1,
+    /// RFC 7296.
+    V2,
+}
+
+impl Version {
+    /// The word of the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Version::V1 => "ikev1",
+            Version::V2 => "ikev2",
+        }
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Version::V1 => "IKEv1",
+            Version::V2 => "IKEv2",
+        })
+    }
+}
+
+/// Which versions of IKE are spoken with a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Versions {
+    /// IKEv1 alone.
+    V1,
+    /// IKEv2 alone.
+    #[default]
+    V2,
+    /// Whatever the peer begins with; we begin with IKEv2 and fall back to IKEv1 where it is not answered.
+    Both,
+}
+
+impl Versions {
+    /// Whether a version is among them.
+    pub fn allow(self, version: Version) -> bool {
+        match self {
+            Versions::V1 => version == Version::V1,
+            Versions::V2 => version == Version::V2,
+            Versions::Both => true,
+        }
+    }
+
+    /// The word of the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Versions::V1 => "ikev1",
+            Versions::V2 => "ikev2",
+            Versions::Both => "both",
+        }
+    }
 }
 
 /// When an SA is replaced (RFC 7296 §2.8). A rekey starts at `time - margin * (1 + random(0..fuzz))`; the SA is deleted

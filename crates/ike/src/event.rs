@@ -1,10 +1,12 @@
 //! What an endpoint tells its owner: datagrams to send, SAs to install, and typed events that an operator can read.
 
-use crate::config::{ChildName, Lifetime, Path, PeerName};
+use crate::config::{ChildName, Lifetime, Path, PeerName, Version, Versions};
 use crate::id::Id;
 use crate::proposal::{EspChoice, IkeSuite, ProposalDiff};
 use crate::wire::{IkeSpi, NotifyType};
 use ipsec::{Encapsulation, EspKeys, EspSuite, SpiPair, TrafficSelector};
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// A CHILD_SA, for as long as the endpoint lives. Survives a rekey of the IKE SA, not its own.
@@ -118,8 +120,47 @@ pub enum DownReason {
         /// What we offered, when algorithms were refused.
         offered: Option<String>,
     },
+    /// The peer answered with an error notify of IKEv1 (RFC 2408 §3.14.1).
+    RefusedByV1 {
+        /// Which one, by its registered name.
+        notify: Cow<'static, str>,
+        /// In which exchange.
+        exchange: &'static str,
+        /// What we offered, when algorithms were refused.
+        offered: Option<String>,
+    },
     /// The peer's proposals and ours have nothing in common.
     NoProposalChosen(Box<ProposalDiff>),
+    /// The peer speaks another version of IKE than the configuration allows.
+    VersionMismatch {
+        /// What the configuration allows.
+        ours: Versions,
+        /// What the peer spoke.
+        theirs: Version,
+    },
+    /// The peer wants another mode of IKEv1 than the configuration.
+    ModeMismatch {
+        /// What the configuration has.
+        ours: &'static str,
+        /// What the peer wants.
+        theirs: &'static str,
+    },
+    /// A protected message of IKEv1's phase 1 does not decrypt: the pre-shared keys differ (RFC 2409 §5).
+    Undecryptable {
+        /// Which message.
+        message: &'static str,
+        /// Whose key was tried: a connection's name.
+        key: String,
+        /// From where.
+        remote: IpAddr,
+    },
+    /// The peer demands what is deliberately not spoken here.
+    Unsupported {
+        /// What it demands.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// The peer's traffic selectors and ours have nothing in common.
     TrafficSelectors {
         /// What we would accept.
@@ -170,7 +211,13 @@ impl DownReason {
             DownReason::NoRoute => "no_route",
             DownReason::NoAnswer { .. } => "no_answer",
             DownReason::Refused { .. } => "refused",
+            DownReason::RefusedByV1 { .. } => "refused",
             DownReason::NoProposalChosen(_) => "no_proposal_chosen",
+            DownReason::VersionMismatch { .. } => "version_mismatch",
+            DownReason::ModeMismatch { .. } => "mode_mismatch",
+            // The same cause as an AUTH that does not match.
+            DownReason::Undecryptable { .. } => "psk_mismatch",
+            DownReason::Unsupported { .. } => "unsupported",
             DownReason::TrafficSelectors { .. } => "traffic_selectors",
             DownReason::PskMismatch { .. } => "psk_mismatch",
             DownReason::IdentityMismatch { .. } => "identity_mismatch",
@@ -206,7 +253,32 @@ impl std::fmt::Display for DownReason {
                     None => Ok(()),
                 }
             }
+            DownReason::RefusedByV1 { notify, exchange, offered } => {
+                write!(f, "the peer answered {exchange} with {notify}")?;
+                match offered {
+                    Some(offered) => write!(f, "; we offered {offered}"),
+                    None => Ok(()),
+                }
+            }
             DownReason::NoProposalChosen(diff) => write!(f, "no proposal in common: {diff}"),
+            DownReason::VersionMismatch { ours, theirs } => {
+                write!(
+                    f,
+                    "the peer speaks {theirs}, the configuration allows {}: set ike_version or the peer's keyexchange",
+                    ours.name()
+                )
+            }
+            DownReason::ModeMismatch { ours, theirs } => {
+                write!(f, "the peer begins with {theirs}, the configuration has {ours}: set aggressive at one end")
+            }
+            DownReason::Undecryptable { message, key, remote } => {
+                write!(
+                    f,
+                    "{message} from {remote} does not decrypt: the pre-shared key of {key} differs from the peer's: \
+                     compare both, blanks and quotes included"
+                )
+            }
+            DownReason::Unsupported { what, remedy } => write!(f, "the peer demands {what}: {remedy}"),
             DownReason::TrafficSelectors { ours, theirs } => {
                 write!(f, "traffic selectors do not meet: the peer asks for {theirs}, we accept {ours}")
             }
@@ -300,10 +372,50 @@ pub enum Event {
         /// Counted from 1 since the peer was last up.
         attempt: u32,
     },
+    /// The peer does not answer in one version of IKE: the next try is in the other.
+    FellBack {
+        /// Whom.
+        peer: PeerName,
+        /// What was not answered.
+        from: Version,
+        /// What comes next.
+        to: Version,
+        /// Why.
+        reason: DownReason,
+    },
+    /// Aggressive mode is in use: whoever listens can try pre-shared keys at leisure.
+    AggressiveMode {
+        /// Whom.
+        peer: PeerName,
+    },
+    /// The peer's lifetime of an SA is another than ours: the shorter one counts.
+    LifetimeDiffers {
+        /// Whom.
+        peer: PeerName,
+        /// Which child; none for the IKE SA.
+        name: Option<ChildName>,
+        /// What the configuration has; none is for ever.
+        ours: Option<Duration>,
+        /// What the peer said.
+        theirs: Duration,
+    },
+    /// The peer cut our selectors down; the rest of the traffic has no SA.
+    Narrowed {
+        /// Whom.
+        peer: PeerName,
+        /// Which child.
+        name: ChildName,
+        /// What we asked for.
+        asked: String,
+        /// What it granted.
+        granted: String,
+    },
     /// Both ends proved who they are.
     IkeSaUp {
         /// Whom.
         peer: PeerName,
+        /// Which version of IKE.
+        version: Version,
         /// From and to.
         path: Path,
         /// Our SPI.

@@ -66,6 +66,8 @@ fn peer(name: &str, id: &str, address: Option<u8>) -> PeerConfig {
         remote_port: 500,
         initial_contact: true,
         childless: false,
+        versions: ike::config::Versions::V2,
+        aggressive: false,
         children: vec![ChildConfig {
             name: "net".into(),
             local: selector("10.1.0.0/16"),
@@ -74,6 +76,7 @@ fn peer(name: &str, id: &str, address: Option<u8>) -> PeerConfig {
             lifetime: Lifetime::of(Duration::from_secs(300)),
             start: if address.is_some() { StartPolicy::OnLoad } else { StartPolicy::Passive },
             replay_window: 64,
+            sha256_96: false,
         }],
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn read(named: Named, any_peer: bool, connection: Rekeying, report: &
         proposals: proposals(&mut section, report),
         lifetime,
         start: start(&mut section, any_peer, report),
+        sha256_96: false,
         replay_window: match section.integer("replay_window", report) {
             Some(at) => u32::try_from(at.value).unwrap_or(REPLAY_WINDOW),
             None => REPLAY_WINDOW,

@@ -73,6 +73,8 @@ pub(crate) fn read(named: Named, listen: &[IpAddr], secrets: &Secrets, report: &
         },
         remote_port: small(section.integer("remote_port", report)).unwrap_or(IKE_PORT),
         initial_contact: section.boolean("initial_contact", report).unwrap_or(true),
+        versions: ike::config::Versions::V2,
+        aggressive: false,
         childless: section.boolean("childless", report).unwrap_or(false),
         children: children.iter().map(|draft| draft.child.clone()).collect(),
         remote_addresses: remote.addresses,

@@ -3,6 +3,7 @@
 use super::end::address;
 use ike::config::{
     ChildConfig, ChildName, Dpd, EncapsulationPolicy, Lifetime, PeerConfig, Retransmit, Retry, StartPolicy,
+    Versions,
 };
 use ike::id::Id;
 use ike::proposal::{EspProposal, IkeProposal};
@@ -37,6 +38,7 @@ pub fn child_config(name: &str, node: NodeId, net: u8, start: StartPolicy) -> Ch
         lifetime: Lifetime { time: None, margin: Duration::ZERO, fuzz_percent: 0, bytes: None, packets: None },
         start,
         replay_window: 1024,
+        sha256_96: false,
     }
 }
 
@@ -60,6 +62,8 @@ fn site(node: NodeId, start: StartPolicy) -> PeerConfig {
         remote_port: 500,
         initial_contact: true,
         childless: false,
+        versions: Versions::V2,
+        aggressive: false,
         children: vec![child_config("net", node, 0, start)],
     }
 }

@@ -89,6 +89,8 @@ pub fn desired(node: NodeId, v6: bool) -> DesiredState {
         remote_port: 500,
         initial_contact: true,
         childless: false,
+        versions: ike::config::Versions::V2,
+        aggressive: false,
         children: vec![ChildConfig {
             name: child(),
             local: networks(node),
@@ -97,6 +99,7 @@ pub fn desired(node: NodeId, v6: bool) -> DesiredState {
             lifetime: FOREVER,
             start,
             replay_window: 1024,
+            sha256_96: false,
         }],
     };
     let prefixes = networks(remote).iter().flat_map(TrafficSelector::prefixes).collect();

@@ -246,6 +246,7 @@ impl IkeSa {
         let Some(suite) = self.session.as_ref().map(|session| session.suite) else { return };
         cx.event(Event::IkeSaUp {
             peer: self.peer.name.clone(),
+            version: crate::config::Version::V2,
             path: self.path,
             local_spi: self.local_spi,
             remote_spi: self.remote_spi,
