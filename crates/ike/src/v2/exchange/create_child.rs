@@ -25,6 +25,8 @@ use std::time::Duration;
 const GROUP_ATTEMPTS: u8 = 3;
 /// Children of one IKE SA that the peer may ask for: a few per configured one is usual, the rest is a fault or an attack.
 const MAX_CHILDREN: usize = 256;
+/// Where very many are configured, so many for each: all of them may be in the middle of a rekey that collides.
+const MAX_PER_CONFIGURED: usize = 4;
 /// Wait before a child that was refused for good reasons is asked for again.
 const REFUSED_RETRY: Duration = Duration::from_secs(10);
 
@@ -307,7 +309,7 @@ impl IkeSa {
         if matches!(self.state, State::Replaced) || self.is_closing() {
             return Reply::notify(NotifyType::TEMPORARY_FAILURE);
         }
-        if self.children.len() >= MAX_CHILDREN {
+        if self.children.len() >= MAX_CHILDREN.max(self.peer.children.len() * MAX_PER_CONFIGURED) {
             return Reply::notify(NotifyType::NO_ADDITIONAL_SAS);
         }
         if let Some(rekeyed) = payloads.notify(NotifyType::REKEY_SA) {
