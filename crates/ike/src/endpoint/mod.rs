@@ -112,6 +112,11 @@ impl Endpoint {
             .map(|sa| SaView { sa })
     }
 
+    /// The children of one peer, whichever IKE SA they belong to.
+    pub fn children_of<'a>(&'a self, peer: &PeerName) -> impl Iterator<Item = &'a ChildSa> {
+        self.sas_of(peer).flat_map(|view| view.sa.children.values())
+    }
+
     /// Why a peer is not up, and the attempts since it was.
     pub fn peer_reason(&self, peer: &PeerName) -> Option<(DownReason, u32)> {
         let state = self.states.get(peer)?;
@@ -182,6 +187,11 @@ impl std::fmt::Debug for Endpoint {
 }
 
 impl SaView<'_> {
+    /// Which version of IKE it speaks.
+    pub fn version(&self) -> crate::config::Version {
+        crate::config::Version::V2
+    }
+
     /// Our SPI.
     pub fn local_spi(&self) -> IkeSpi {
         self.sa.local_spi
