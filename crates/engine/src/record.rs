@@ -148,7 +148,7 @@ impl From<&Event> for Record {
                 Record::new(Level::Info, "peer_moved", message).of(peer).with("from", from.remote).with("to", to.remote)
             }
             Event::PeerNotified { peer, notify } => {
-                Record::new(Level::Warn, "peer_notified", format!("peer says {}", notify.name())).of(peer)
+                Record::new(Level::Warn, "peer_notified", format!("peer says {notify}")).of(peer)
             }
             Event::CookiesDemanded(true) => {
                 Record::new(Level::Warn, "cookies_on", "many half-open IKE SAs: demanding cookies".to_owned())

@@ -150,7 +150,7 @@ fn is_v1_hash(integrity: Integrity) -> bool {
         | Integrity::HmacSha2_256_128
         | Integrity::HmacSha2_384_192
         | Integrity::HmacSha2_512_256 => true,
-        Integrity::AesXcbc96 | Integrity::AesCmac96 => false,
+        Integrity::HmacSha2_256_96 | Integrity::AesXcbc96 | Integrity::AesCmac96 => false,
     }
 }
 
