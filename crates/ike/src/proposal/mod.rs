@@ -28,6 +28,7 @@ use ipsec::EspSuite;
 
 pub use diff::ProposalDiff;
 pub use select::{SelectedEsp, SelectedIke, accept_esp, accept_ike, esp_to_wire, ike_to_wire, select_esp, select_ike};
+pub(crate) use versions::is_v1_group;
 pub use words::ProposalError;
 pub(crate) use words::prf_of;
 
@@ -205,6 +206,9 @@ fn weaknesses(ciphers: &[Cipher], integrities: &[Integrity], groups: &[Group]) -
     }
     if integrities.contains(&Integrity::HmacSha1_96) {
         reasons.push("sha1: SHA-1 is being phased out");
+    }
+    if integrities.contains(&Integrity::HmacSha2_256_96) {
+        reasons.push("sha256_96: 96 of 128 bits of integrity");
     }
     for group in groups {
         reasons.extend(match group {

@@ -3,7 +3,7 @@
 use super::super::wire::{Attribute, Proposal, ProtocolId, SaPayload, Transform};
 use super::{MAX_TRANSFORMS, SECONDS, lifetimes, small};
 use crate::config::Lifetime;
-use crate::proposal::{IkeProposal, IkeSuite, ProposalDiff, prf_of};
+use crate::proposal::{IkeProposal, IkeSuite, ProposalDiff, is_v1_group, prf_of};
 use crypto::{Cipher, Group, Integrity, Prf};
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ fn suites(ours: &[IkeProposal]) -> Vec<IkeSuite> {
                 if !proposal.prfs.contains(&prf) {
                     continue;
                 }
-                for group in proposal.groups.iter().copied() {
+                for group in proposal.groups.iter().copied().filter(|group| is_v1_group(*group)) {
                     let suite = IkeSuite { cipher, integrity: Some(integrity), prf, group };
                     if !found.contains(&suite) {
                         found.push(suite);

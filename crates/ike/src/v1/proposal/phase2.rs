@@ -3,7 +3,7 @@
 use super::super::wire::{Attribute, Proposal, ProtocolId, SaPayload, Transform};
 use super::{KILOBYTES, MAX_TRANSFORMS, SECONDS, lifetimes, small};
 use crate::config::Lifetime;
-use crate::proposal::{EspChoice, EspProposal, ProposalDiff};
+use crate::proposal::{EspChoice, EspProposal, ProposalDiff, is_v1_group};
 use crypto::{Cipher, Group, Integrity};
 use ipsec::{EspSuite, Spi};
 use std::fmt;
@@ -117,7 +117,7 @@ fn choices(ours: &[EspProposal]) -> Vec<EspChoice> {
     for proposal in ours.iter().filter(|proposal| proposal.esn.contains(&false)) {
         let groups: Vec<Option<Group>> = match proposal.groups.as_slice() {
             [] => vec![None],
-            groups => groups.iter().copied().map(Some).collect(),
+            groups => groups.iter().copied().filter(|group| is_v1_group(*group)).map(Some).collect(),
         };
         for cipher in proposal.ciphers.iter().copied().filter(|cipher| cipher_number(*cipher).is_some()) {
             let integrities: Vec<Option<Integrity>> = if cipher.is_aead() {
