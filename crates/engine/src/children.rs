@@ -250,6 +250,11 @@ impl Children {
         found
     }
 
+    /// When the oldest child of a peer was installed.
+    pub(crate) fn oldest(&self, peer: &PeerName) -> Option<Instant> {
+        self.by_id.values().filter(|child| &child.peer == peer).map(|child| child.installed).min()
+    }
+
     /// The table that these children and the desired state make.
     pub(crate) fn table(&self, desired: &DesiredState, paths: &PathMtus, generation: u64) -> ForwardingTable {
         let path_mtu = |child: &Child| paths.towards(child.remote(), desired.gateway.path_mtu);

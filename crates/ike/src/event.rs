@@ -232,6 +232,14 @@ impl DownReason {
     }
 }
 
+fn refused(f: &mut std::fmt::Formatter<'_>, exchange: &str, notify: &str, offered: Option<&str>) -> std::fmt::Result {
+    write!(f, "the peer answered {exchange} with {notify}")?;
+    match offered {
+        Some(offered) => write!(f, "; we offered {offered}"),
+        None => Ok(()),
+    }
+}
+
 impl std::fmt::Display for DownReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -247,19 +255,13 @@ impl std::fmt::Display for DownReason {
                 )
             }
             DownReason::Refused { notify, exchange, offered } => {
-                write!(f, "the peer answered {exchange} with {}", notify.name())?;
-                match offered {
-                    Some(offered) => write!(f, "; we offered {offered}"),
-                    None => Ok(()),
+                refused(f, exchange, &notify.name(), offered.as_deref())?;
+                if *notify == NotifyType::SINGLE_PAIR_REQUIRED {
+                    write!(f, ": it takes one pair of subnets per child SA; set split_selectors = true")?;
                 }
+                Ok(())
             }
-            DownReason::RefusedByV1 { notify, exchange, offered } => {
-                write!(f, "the peer answered {exchange} with {notify}")?;
-                match offered {
-                    Some(offered) => write!(f, "; we offered {offered}"),
-                    None => Ok(()),
-                }
-            }
+            DownReason::RefusedByV1 { notify, exchange, offered } => refused(f, exchange, notify, offered.as_deref()),
             DownReason::NoProposalChosen(diff) => write!(f, "no proposal in common: {diff}"),
             DownReason::VersionMismatch { ours, theirs } => {
                 write!(

@@ -4,6 +4,7 @@ use super::connection::Draft;
 use crate::diagnostic::{Report, code};
 use crate::source::Place;
 use engine::desired::{Policy, PolicyAction};
+use ike::config::{PeerConfig, Version, Versions};
 use ipsec::TrafficSelector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ pub(crate) fn check(drafts: &[Draft], policies: &[Policy], report: &mut Report) 
     route_loops(drafts, policies, report);
     same_traffic(drafts, report);
     same_peers(drafts, report);
+    keys_by_address(drafts, report);
 }
 
 /// A route that covers a peer's own address leads the packets of the tunnel into the tunnel: nothing ever leaves. A bypass
@@ -140,5 +142,95 @@ fn same_peers(drafts: &[Draft], report: &mut Report) {
         if report.is_full() {
             return;
         }
+    }
+}
+
+/// Where a peer of IKEv1 may be; `Any` is anywhere.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Whereabouts<'d> {
+    Address(IpAddr),
+    Name(&'d str),
+    Any,
+}
+
+impl std::fmt::Display for Whereabouts<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Whereabouts::Address(address) => address.fmt(f),
+            Whereabouts::Name(name) => f.write_str(name),
+            Whereabouts::Any => f.write_str("any"),
+        }
+    }
+}
+
+fn whereabouts(draft: &Draft) -> Vec<Whereabouts<'_>> {
+    let addresses = draft.connection.peer.remote_addresses.iter().copied().map(Whereabouts::Address);
+    let names = draft.connection.remote_names.iter().map(|name| Whereabouts::Name(name));
+    let mut found: Vec<_> = addresses.chain(names).collect();
+    if found.is_empty() {
+        found.push(Whereabouts::Any);
+    }
+    found
+}
+
+/// In IKEv1's main mode a peer's identity comes encrypted with a key made of the pre-shared one, so that is chosen by the
+/// peer's address (RFC 2409 §5.4): of several connections with one address, a peer that calls is held against one.
+fn keys_by_address(drafts: &[Draft], report: &mut Report) {
+    let main_mode =
+        |draft: &&Draft| draft.connection.peer.versions.allow(Version::V1) && !draft.connection.peer.aggressive;
+    // The connection that a responder chooses first: one that names our address before one that takes any, then by name.
+    let rank = |draft: &Draft| (draft.connection.peer.local_address.is_none(), draft.connection.peer.name.clone());
+    let mut ranked: Vec<&Draft> = drafts.iter().filter(main_mode).collect();
+    ranked.sort_by_key(|draft| rank(draft));
+    let mut first: BTreeMap<(Whereabouts, Option<IpAddr>), &Draft> = BTreeMap::new();
+    let mut first_of_all: BTreeMap<Whereabouts, &Draft> = BTreeMap::new();
+    for draft in ranked {
+        let local = draft.connection.peer.local_address;
+        for place in whereabouts(draft) {
+            let chosen = match local {
+                Some(_) => first.get(&(place, local)).copied(),
+                None => first_of_all.get(&place).copied(),
+            };
+            if let Some(chosen) = chosen {
+                tell_other_key(chosen, draft, report);
+            }
+        }
+        for (place, again) in whereabouts(draft).into_iter().zip(whereabouts(draft)) {
+            first.entry((place, local)).or_insert(draft);
+            first_of_all.entry(again).or_insert(draft);
+        }
+        if report.is_full() {
+            return;
+        }
+    }
+}
+
+fn tell_other_key(chosen: &Draft, other: &Draft, report: &mut Report) {
+    let (one, two): (&PeerConfig, &PeerConfig) = (&chosen.connection.peer, &other.connection.peer);
+    if one.psk.ct_eq(two.psk.expose()) || one.psk.expose().is_empty() || two.psk.expose().is_empty() {
+        return;
+    }
+    let place = whereabouts(other).into_iter().find(|place| whereabouts(chosen).contains(place));
+    let place = place.map_or_else(String::new, |place| place.to_string());
+    let message = format!(
+        "`{}` and `{}` have the same peer address ({place}) and different pre-shared keys: in IKEv1's main mode the address \
+         chooses the key, so a peer that calls is held against the key of `{}`",
+        two.name, one.name, one.name
+    );
+    let help = format!(
+        "give them different `local_address`es or the same key, or use IKEv2; `{}` is at {}",
+        one.name,
+        report.name_of(chosen.remote_place)
+    );
+    // Nothing else tells a peer from anywhere that speaks nothing else which connection is meant.
+    let hopeless = [one, two].iter().all(|peer| peer.versions == Versions::V1 && peer.remote_addresses.is_empty())
+        && one.local_address == two.local_address
+        && one.proposals == two.proposals
+        && chosen.connection.remote_names.is_empty()
+        && other.connection.remote_names.is_empty();
+    if hopeless {
+        report.error(code::OVERLAP, other.remote_place, message, Some(help));
+    } else {
+        report.warning(code::OVERLAP, other.remote_place, message, Some(help));
     }
 }

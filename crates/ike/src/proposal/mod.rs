@@ -18,6 +18,7 @@ mod diff;
 mod matching;
 mod numbers;
 mod select;
+mod versions;
 mod words;
 
 use std::fmt;
@@ -170,6 +171,30 @@ impl EspProposal {
     #[must_use]
     pub fn is_weak(&self) -> Vec<&'static str> {
         weaknesses(&self.ciphers, &self.integrities, &self.groups)
+    }
+}
+
+impl IkeSuite {
+    /// Why what was agreed should not be used any more, as [`IkeProposal::is_weak`].
+    #[must_use]
+    pub fn is_weak(&self) -> Vec<&'static str> {
+        let proposal = IkeProposal {
+            ciphers: vec![self.cipher],
+            integrities: self.integrity.into_iter().collect(),
+            prfs: vec![self.prf],
+            groups: vec![self.group],
+        };
+        proposal.is_weak()
+    }
+}
+
+impl EspChoice {
+    /// Why what was agreed should not be used any more, as [`EspProposal::is_weak`].
+    #[must_use]
+    pub fn is_weak(&self) -> Vec<&'static str> {
+        let integrity: Vec<Integrity> = self.suite.integrity.into_iter().collect();
+        let group: Vec<Group> = self.group.into_iter().collect();
+        weaknesses(&[self.suite.cipher], &integrity, &group)
     }
 }
 

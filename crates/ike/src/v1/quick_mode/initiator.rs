@@ -40,7 +40,7 @@ pub(crate) struct Asked {
 /// The groups of our proposals, none among them, in order of preference: one quick mode can offer one of them.
 pub(crate) fn groups(proposals: &[EspProposal]) -> Vec<Option<Group>> {
     let mut found: Vec<Option<Group>> = Vec::new();
-    for proposal in proposals {
+    for proposal in proposals.iter().filter_map(|proposal| proposal.in_v1().ok()) {
         let groups = proposal.groups.iter().copied().map(Some);
         let none = proposal.groups.is_empty().then_some(None);
         for group in groups.chain(none) {
