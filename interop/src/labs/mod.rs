@@ -10,6 +10,7 @@ mod sanity;
 mod scapy_esp;
 mod setup;
 mod suites;
+mod v1;
 
 use crate::registry::Lab;
 
@@ -25,6 +26,7 @@ pub fn labs() -> Vec<Lab> {
         loss_of_peer::LABS,
         nat::LABS,
         scapy_esp::LABS,
+        &v1::labs(),
         &pair::labs(),
     ]
     .concat()
