@@ -1,6 +1,7 @@
 //! All labs, one topic a file.
 
 mod delete;
+mod libreswan;
 mod loss_of_peer;
 mod nat;
 mod negotiation;
@@ -26,6 +27,7 @@ pub fn labs() -> Vec<Lab> {
         loss_of_peer::LABS,
         nat::LABS,
         scapy_esp::LABS,
+        libreswan::LABS,
         &v1::labs(),
         &pair::labs(),
     ]
