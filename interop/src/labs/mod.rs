@@ -1,5 +1,6 @@
 //! All labs, one topic a file.
 
+mod cavp;
 mod delete;
 mod libreswan;
 mod loss_of_peer;
@@ -28,6 +29,7 @@ pub fn labs() -> Vec<Lab> {
         nat::LABS,
         scapy_esp::LABS,
         libreswan::LABS,
+        cavp::LABS,
         &v1::labs(),
         &pair::labs(),
     ]
