@@ -2,6 +2,7 @@
 
 mod cavp;
 mod delete;
+mod ike_scan;
 mod libreswan;
 mod loss_of_peer;
 mod nat;
@@ -30,6 +31,7 @@ pub fn labs() -> Vec<Lab> {
         scapy_esp::LABS,
         libreswan::LABS,
         cavp::LABS,
+        ike_scan::LABS,
         &v1::labs(),
         &pair::labs(),
     ]
