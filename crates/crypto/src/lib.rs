@@ -9,6 +9,7 @@
 //! repeated octet for octet. [`RealProvider`] keeps that promise too: every private value comes from the
 //! caller's generator.
 
+mod cbc;
 mod cbc_iv;
 mod ecdh;
 mod error;
@@ -24,10 +25,11 @@ mod secret;
 mod sim_provider;
 mod suite;
 
+pub use cbc::CbcKey;
 pub use cbc_iv::CbcIv;
 pub use error::CryptoError;
 pub use group::Group;
-pub use hash::{sha1, sha256};
+pub use hash::{sha1, sha256, sha384, sha512};
 pub use packet_key::PacketKey;
 pub use prf::Prf;
 pub use provider::{KeyExchange, Provider, RealProvider};

@@ -236,7 +236,7 @@ fn mac_key(integrity: Integrity, key: &[u8]) -> Result<MacKey, CryptoError> {
     };
     Ok(match integrity {
         Integrity::HmacSha1_96 => MacKey::hmac(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key),
-        Integrity::HmacSha2_256_128 => MacKey::hmac(hmac::HMAC_SHA256, key),
+        Integrity::HmacSha2_256_128 | Integrity::HmacSha2_256_96 => MacKey::hmac(hmac::HMAC_SHA256, key),
         Integrity::HmacSha2_384_192 => MacKey::hmac(hmac::HMAC_SHA384, key),
         Integrity::HmacSha2_512_256 => MacKey::hmac(hmac::HMAC_SHA512, key),
         Integrity::AesXcbc96 => MacKey::xcbc(aes_key()?),

@@ -134,14 +134,17 @@ impl From<&Event> for Record {
                     .with("to", to.name())
             }
             Event::AggressiveMode { peer } => {
-                let message = "aggressive mode: whoever listens can try pre-shared keys at leisure; use main mode or IKEv2";
+                let message =
+                    "aggressive mode: whoever listens can try pre-shared keys at leisure; use main mode or IKEv2";
                 Record::new(Level::Warn, "aggressive_mode", message.to_owned()).of(peer)
             }
             Event::LifetimeDiffers { peer, name, ours, theirs } => {
                 let ours = ours.map_or_else(|| "for ever".to_owned(), |ours| format!("{} s", ours.as_secs()));
                 let what = if name.is_some() { "the child SA" } else { "the IKE SA" };
-                let message =
-                    format!("lifetime of {what}: the peer's is {} s, ours {ours}; the shorter counts", theirs.as_secs());
+                let message = format!(
+                    "lifetime of {what}: the peer's is {} s, ours {ours}; the shorter counts",
+                    theirs.as_secs()
+                );
                 let record = Record::new(Level::Info, "lifetime_differs", message).of(peer);
                 match name {
                     Some(name) => record.child(name),
@@ -160,7 +163,7 @@ impl From<&Event> for Record {
                 Record::new(Level::Info, "peer_moved", message).of(peer).with("from", from.remote).with("to", to.remote)
             }
             Event::PeerNotified { peer, notify } => {
-                Record::new(Level::Warn, "peer_notified", format!("peer says {}", notify.name())).of(peer)
+                Record::new(Level::Warn, "peer_notified", format!("peer says {notify}")).of(peer)
             }
             Event::CookiesDemanded(true) => {
                 Record::new(Level::Warn, "cookies_on", "many half-open IKE SAs: demanding cookies".to_owned())

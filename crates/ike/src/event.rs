@@ -521,8 +521,8 @@ pub enum Event {
     PeerNotified {
         /// Whom.
         peer: PeerName,
-        /// What.
-        notify: NotifyType,
+        /// What, by its registered name.
+        notify: Cow<'static, str>,
     },
     /// Cookies are demanded, or no longer.
     CookiesDemanded(bool),

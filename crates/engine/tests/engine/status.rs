@@ -303,7 +303,11 @@ fn every_reason() -> Vec<DownReason> {
         DownReason::RefusedByV1 { notify: "NO-PROPOSAL-CHOSEN".into(), exchange: "main mode", offered: None },
         DownReason::VersionMismatch { ours: Versions::V2, theirs: Version::V1 },
         DownReason::ModeMismatch { ours: "main mode", theirs: "aggressive mode" },
-        DownReason::Undecryptable { message: "message 5 of main mode", key: "b".to_owned(), remote: [192, 0, 2, 1].into() },
+        DownReason::Undecryptable {
+            message: "message 5 of main mode",
+            key: "b".to_owned(),
+            remote: [192, 0, 2, 1].into(),
+        },
         DownReason::Unsupported { what: "XAUTH", remedy: "use a connection without it" },
         DownReason::TrafficSelectors { ours: "10.0.0.0/8".to_owned(), theirs: "0.0.0.0/0".to_owned() },
         DownReason::PskMismatch { id: id() },

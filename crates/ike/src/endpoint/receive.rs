@@ -9,6 +9,9 @@ use std::time::Instant;
 impl Endpoint {
     /// Handles an IKE message, its non-ESP marker removed.
     pub fn handle_datagram(&mut self, path: Path, message: &[u8], now: Instant) {
+        if message.get(17).is_some_and(|version| version >> 4 == 1) {
+            return self.handle_v1(path, message, now);
+        }
         let Ok(header) = Header::parse(message) else { return self.ignore(path, IgnoredReason::Malformed) };
         if header.major != 2 {
             return self.refuse_version(&header, path);

@@ -4,7 +4,7 @@
 
 use super::Endpoint;
 use crate::config::Path;
-use crate::config::PeerConfig;
+use crate::config::{PeerConfig, Version};
 use crate::event::{DownReason, Event, IgnoredReason, Output, Role, Transmit};
 use crate::keys::derive_ike;
 use crate::nat;
@@ -56,12 +56,10 @@ impl Endpoint {
 
     /// Demands a cookie while too many SAs are half open (RFC 7296 §2.6). Nothing is remembered of who has none.
     fn cookie_in_order(&mut self, request: &Request<'_>, now: Instant) -> bool {
-        if self.half_open.len() < self.config.half_open_before_cookie {
+        if !self.under_load() {
             return true;
         }
-        if !std::mem::replace(&mut self.demanding_cookies, true) {
-            self.outputs.push_back(Output::Event(Event::CookiesDemanded(true)));
-        }
+        self.load_changed();
         let (from, spi) = (request.path.remote, request.header.initiator_spi);
         let rng = self.rng.as_mut();
         // The cookie must be the first payload.
@@ -102,6 +100,12 @@ impl Endpoint {
             self.ignore(request.path, IgnoredReason::NoPeer);
             return self.refuse(request, Notify::new(NotifyType::NO_PROPOSAL_CHOSEN));
         };
+        let peers: Vec<Arc<PeerConfig>> = peers.into_iter().filter(|peer| peer.versions.allow(Version::V2)).collect();
+        if peers.is_empty() {
+            let reason = DownReason::VersionMismatch { ours: nearest.versions, theirs: Version::V2 };
+            self.reject(request, Some(&nearest), reason);
+            return self.refuse(request, Notify::new(NotifyType::NO_PROPOSAL_CHOSEN));
+        }
         let preferred = Group::from_number(number);
         let mut diff = None;
         let mut selected = None;

@@ -33,6 +33,15 @@ impl ProposalDiff {
     }
 }
 
+impl ProposalDiff {
+    /// From proposals in words, one by one: for IKEv1, whose proposals are complete choices. `fields` are those of
+    /// [`ProposalDiff::fields`].
+    pub(crate) fn from_words(ours: &[String], theirs: &[String], is_answer: bool, fields: Vec<&'static str>) -> Self {
+        let words = |list_of: &[String]| list(list_of.iter().cloned(), list_of.len());
+        ProposalDiff { fields, theirs: words(theirs), ours: words(ours), is_answer }
+    }
+}
+
 /// Alternatives of one type with commas, types with dashes: `aes256,aes128-sha256-modp2048`.
 fn describe(proposal: &Proposal) -> String {
     let of = |ty: TransformType| {

@@ -28,6 +28,7 @@ use ipsec::EspSuite;
 pub use diff::ProposalDiff;
 pub use select::{SelectedEsp, SelectedIke, accept_esp, accept_ike, esp_to_wire, ike_to_wire, select_esp, select_ike};
 pub use words::ProposalError;
+pub(crate) use words::prf_of;
 
 /// Algorithms for an IKE SA; each list in order of preference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

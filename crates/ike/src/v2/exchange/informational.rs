@@ -69,7 +69,7 @@ impl IkeSa {
 
     pub(crate) fn answer_informational(&mut self, payloads: &Payloads, cx: &mut Context<'_>) -> Reply {
         for notify in payloads.notifies().filter(|notify| notify.ty.is_error()) {
-            cx.event(Event::PeerNotified { peer: self.peer.name.clone(), notify: notify.ty });
+            cx.event(Event::PeerNotified { peer: self.peer.name.clone(), notify: notify.ty.name() });
         }
         if payloads.notify(NotifyType::AUTHENTICATION_FAILED).is_some() {
             let notify = NotifyType::AUTHENTICATION_FAILED;
