@@ -33,6 +33,8 @@ const ESP_PROPOSAL: &str = "aes128gcm16";
 pub(super) fn swan_at_g2() -> SwanConnection {
     SwanConnection {
         name: SITE.to_owned(),
+        version: 2,
+        aggressive: false,
         local_address: address::G2.to_string(),
         remote_address: address::G1.to_string(),
         local_id: "g2.test".to_owned(),

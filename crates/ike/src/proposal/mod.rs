@@ -28,7 +28,6 @@ use ipsec::EspSuite;
 
 pub use diff::ProposalDiff;
 pub use select::{SelectedEsp, SelectedIke, accept_esp, accept_ike, esp_to_wire, ike_to_wire, select_esp, select_ike};
-pub(crate) use versions::is_v1_group;
 pub use words::ProposalError;
 pub(crate) use words::prf_of;
 

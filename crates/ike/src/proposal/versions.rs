@@ -159,7 +159,7 @@ fn is_v1_esp_integrity(integrity: Integrity) -> bool {
 }
 
 /// Groups 2 to 24 as far as we have them (RFC 2409 §6, RFC 3526, RFC 5114, RFC 5903).
-pub(crate) fn is_v1_group(group: Group) -> bool {
+fn is_v1_group(group: Group) -> bool {
     match group {
         Group::Curve25519 => false,
         Group::Modp1024
