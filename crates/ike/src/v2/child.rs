@@ -1,8 +1,8 @@
 //! A CHILD_SA as its IKE SA sees it: SPIs, selectors, age, and what is to become of it.
 
 use super::{IkeSa, Task};
-use crate::child::{LINGER, as_meant};
 pub(crate) use crate::child::{ChildSa, ChildState, lifetime_ends};
+use crate::child::{LINGER, as_meant};
 use crate::config::{ChildName, Lifetime};
 use crate::context::{Action, Context};
 use crate::event::{ChildId, ChildInstall, DownReason, Event, Output, Role};
