@@ -11,6 +11,7 @@ mod pair;
 mod plane;
 pub mod puppet;
 pub mod soak;
+pub mod v1;
 
 pub use checks::{Violation, agreement};
 pub use configs::{child, child_config, minutes, seconds, site_a, site_b};
