@@ -14,7 +14,7 @@ use packet::IpVersion;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// A CHILD_SA pair in the data plane.
@@ -32,6 +32,7 @@ pub(crate) struct Child {
     tunnel: TunnelPolicy,
     soft_reported: Arc<AtomicBool>,
     heard: Arc<AtomicU64>,
+    looks: Arc<AtomicU32>,
     heard_seen: u64,
     pub(crate) last_heard: Option<Instant>,
     /// Order of preference among the children of a slot; `None` while we must not send on it.
@@ -118,6 +119,7 @@ impl Children {
             tunnel,
             soft_reported: Arc::default(),
             heard: Arc::default(),
+            looks: Arc::default(),
             heard_seen: 0,
             last_heard: None,
             rank: (install.outbound_active && !taken_down).then_some(born),
@@ -351,6 +353,7 @@ impl Child {
             encapsulation: self.encapsulation,
             mss: self.mss(path_mtu),
             heard: Arc::clone(&self.heard),
+            looks: Arc::clone(&self.looks),
         }
     }
 }

@@ -142,7 +142,8 @@ impl From<&Event> for Record {
             Event::FellBack { .. }
             | Event::AggressiveMode { .. }
             | Event::LifetimeDiffers { .. }
-            | Event::Narrowed { .. } => of_agreement(event),
+            | Event::Narrowed { .. }
+            | Event::TruncationDiffers { .. } => of_agreement(event),
             Event::PeerMoved { peer, from, to } => {
                 let message = format!("peer moved from {} to {}", from.remote, to.remote);
                 Record::new(Level::Info, "peer_moved", message).of(peer).with("from", from.remote).with("to", to.remote)
@@ -291,6 +292,21 @@ fn of_agreement(event: &Event) -> Record {
                 .child(name)
                 .with("asked", asked)
                 .with("granted", granted)
+        }
+        Event::TruncationDiffers { peer, name, theirs } => {
+            let theirs = 8 * theirs.icv_len();
+            let (ours, remedy) = match theirs {
+                96 => (128, "set sha256_96 = true, or update the peer"),
+                _ => (96, "leave sha256_96 out"),
+            };
+            let message = format!(
+                "the peer truncates HMAC-SHA2-256 to {theirs} bits, we to {ours} (RFC 4868 has 128): no packet passes; {remedy}"
+            );
+            Record::new(Level::Warn, "truncation_differs", message)
+                .of(peer)
+                .child(name)
+                .with("ours", ours)
+                .with("theirs", theirs)
         }
         _ => Record::new(Level::Debug, "event", String::new()),
     }

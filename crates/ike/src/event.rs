@@ -1,5 +1,9 @@
 //! What an endpoint tells its owner: datagrams to send, SAs to install, and typed events that an operator can read.
 
+mod ignored;
+
+pub use ignored::IgnoredReason;
+
 use crate::config::{ChildName, Lifetime, Path, PeerName, Version, Versions};
 use crate::id::Id;
 use crate::proposal::{EspChoice, IkeSuite, ProposalDiff};
@@ -309,59 +313,6 @@ impl std::fmt::Display for DownReason {
     }
 }
 
-/// Why a datagram was dropped without a trace in any state. Counted; logged at a bounded rate.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum IgnoredReason {
-    /// Not an IKE message.
-    Malformed,
-    /// An IKE version we do not speak.
-    Version,
-    /// No SA with these SPIs.
-    UnknownSpi,
-    /// The integrity check failed.
-    Integrity,
-    /// Outside the message window.
-    Window,
-    /// A plain message where a protected one belongs, or the reverse.
-    Unexpected,
-    /// Too many half-open SAs.
-    HalfOpenLimit,
-    /// No configured peer fits the addresses.
-    NoPeer,
-    /// Could not be reassembled.
-    Fragment,
-}
-
-impl IgnoredReason {
-    /// All of them, in the order of their counters.
-    pub const ALL: [IgnoredReason; 9] = [
-        IgnoredReason::Malformed,
-        IgnoredReason::Version,
-        IgnoredReason::UnknownSpi,
-        IgnoredReason::Integrity,
-        IgnoredReason::Window,
-        IgnoredReason::Unexpected,
-        IgnoredReason::HalfOpenLimit,
-        IgnoredReason::NoPeer,
-        IgnoredReason::Fragment,
-    ];
-
-    /// A stable word for metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            IgnoredReason::Malformed => "malformed",
-            IgnoredReason::Version => "version",
-            IgnoredReason::UnknownSpi => "unknown_spi",
-            IgnoredReason::Integrity => "integrity",
-            IgnoredReason::Window => "window",
-            IgnoredReason::Unexpected => "unexpected",
-            IgnoredReason::HalfOpenLimit => "half_open_limit",
-            IgnoredReason::NoPeer => "no_peer",
-            IgnoredReason::Fragment => "fragment",
-        }
-    }
-}
-
 /// What happened.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
@@ -411,6 +362,15 @@ pub enum Event {
         asked: String,
         /// What it granted.
         granted: String,
+    },
+    /// The peer cuts HMAC-SHA2-256 in ESP to another length than ours: every packet of it is dropped. Found by the data plane.
+    TruncationDiffers {
+        /// Whom.
+        peer: PeerName,
+        /// Which child.
+        name: ChildName,
+        /// What its packets are sealed with.
+        theirs: crypto::Integrity,
     },
     /// Both ends proved who they are.
     IkeSaUp {

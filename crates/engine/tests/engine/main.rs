@@ -10,4 +10,5 @@ mod reference;
 mod rekey;
 mod routes;
 mod status;
+mod truncation;
 mod tunnels;

@@ -9,7 +9,7 @@
 //!   that saw no crossing may think otherwise for a while: both accept both.
 
 use super::IsakmpSa;
-use crate::child::{ChildSa, ChildState, LINGER, lifetime_ends};
+use crate::child::{ChildSa, ChildState, LINGER, as_meant, lifetime_ends};
 use crate::config::{ChildName, Lifetime, Path, PeerName};
 use crate::context::{Action, Context};
 use crate::event::{ChildId, ChildInstall, DownReason, Event, Output, Role};
@@ -136,16 +136,12 @@ impl Phase2 {
         let peer = &isakmp.peer;
         let config = peer.child(&new.name);
         let (rekey_at, expires_at) = lifetime_ends(&new.lifetime, cx.now, cx.rng);
-        let mut suite = new.choice.suite;
-        if config.is_some_and(|config| config.sha256_96) && suite.integrity == Some(crypto::Integrity::HmacSha2_256_128)
-        {
-            suite.integrity = Some(crypto::Integrity::HmacSha2_256_96);
-        }
+        let choice = as_meant(new.choice, config);
         cx.outputs.push_back(Output::InstallChild(Box::new(ChildInstall {
             child,
             peer: peer.name.clone(),
             name: new.name.clone(),
-            suite,
+            suite: choice.suite,
             spis: new.spis,
             outbound_keys: new.outbound_keys,
             inbound_keys: new.inbound_keys,
@@ -163,7 +159,7 @@ impl Phase2 {
             id: child,
             name: new.name,
             spis: new.spis,
-            choice: EspChoice { suite, ..new.choice },
+            choice,
             local: vec![new.local],
             remote: vec![new.remote],
             state: ChildState::Installed,
