@@ -1,7 +1,7 @@
 //! Deleting either phase from either end (RFC 2408 §3.15): the other end has nothing left, and nothing passes.
 
 use super::LEGACY;
-use crate::error::{LabError, ensure};
+use crate::error::LabError;
 use crate::labs::setup::{COUPLE, Couple, NET, Ours, SITE, SOON};
 use crate::process::wait_for;
 use crate::registry::{Lab, LabContext, Report};
@@ -24,13 +24,15 @@ fn nothing_at_strongswan(couple: &Couple) -> Result<(), LabError> {
     wait_for("strongSwan having no SA", SOON, || Ok(couple.swan.sas()?.is_empty().then_some(())))
 }
 
-/// Neither the connection, nor an SA of either phase that was there before.
+/// Neither the connection, nor an SA of either phase that was there before; what takes in packets under way goes soon.
 fn nothing_here(couple: &Couple) -> Result<(), LabError> {
     couple.ours.wait_down(SITE, SOON)?;
-    let connection = couple.ours.connection(SITE)?;
-    let children = connection["children"].as_array().cloned().unwrap_or_default();
-    let sas: u64 = children.iter().filter_map(|child| child["sas"].as_u64()).sum();
-    ensure(connection["ike"].is_null() && sas == 0, || format!("something is left here: {connection}"))
+    wait_for("nothing being left here", SOON, || {
+        let connection = couple.ours.connection(SITE)?;
+        let children = connection["children"].as_array().cloned().unwrap_or_default();
+        let sas: u64 = children.iter().filter_map(|child| child["sas"].as_u64()).sum();
+        Ok((connection["ike"].is_null() && sas == 0).then_some(()))
+    })
 }
 
 fn by_us(lab: &mut LabContext) -> Result<Report, LabError> {
