@@ -304,55 +304,34 @@ fn truncation_to_96_bits_without_sha256_is_pointed_out() {
     }
 }
 
-/// Two connections, with lines of their own and keys of their own.
-fn two(b: &str, c: &str, keys: [&str; 2]) -> (bool, Vec<Diagnostic>) {
-    let connection = |name: &str, net: u8, lines: &str| {
-        let with = |key: &str, value: &str| {
-            if lines.contains(key) { String::new() } else { format!("{key} = \"{value}\"\n") }
-        };
-        format!(
-            "[connection.{name}]\nremote_id = \"{name}.example\"\n{}{}{}{lines}\n[connection.{name}.child.net]\n\
-             local_subnets = \"10.1.0.0/16\"\nremote_subnets = \"10.{net}.0.0/16\"\n",
-            with("local_address", "192.0.2.1"),
-            with("remote_address", "192.0.2.2"),
-            with("ike_version", "ikev1"),
-        )
-    };
-    told(load_with(&format!("{}{}", connection("b", 2, b), connection("c", 3, c)), &[("b", keys[0]), ("c", keys[1])]))
-}
-
 #[test]
-fn in_main_mode_one_peer_address_has_one_key() {
-    let other = "Zx8Qm2kT8vPz6Lr3Nd1Xw9Bs5";
-    let keys = [GOOD_KEY, other];
-    // (lines of b, lines of c, loaded, told)
-    let any = "remote_address = \"any\"";
-    for (b, c, loads, tells) in [
-        ("", "", true, true),
-        (any, any, false, true),
-        (any, "", true, false),
-        ("", "local_address = \"192.0.2.9\"", true, false),
-        ("", "remote_address = [\"192.0.2.7\", \"192.0.2.2\"]", true, true),
-        ("remote_address = \"vpn.example.net\"", "remote_address = \"vpn.example.net\"", true, true),
-        ("ike_version = \"both\"", "", true, true),
-        ("ike_version = \"ikev2\"", "", true, false),
-        ("ike_version = \"ikev2\"", "ike_version = \"both\"", true, false),
-        (any, "remote_address = \"any\"\nike_version = \"both\"", true, true),
-        (any, "remote_address = \"any\"\nike_proposals = \"aes128-sha512-modp4096\"", true, true),
-        ("", "aggressive = true", true, false),
-    ] {
-        let (loaded, found) = two(b, c, keys);
-        assert_eq!(loaded, loads, "{b} {c}: {found:#?}");
-        let hit = found.iter().find(|d| d.code == code::OVERLAP);
-        assert_eq!(hit.is_some(), tells, "{b} {c}: {found:#?}");
-        if let Some(hit) = hit {
-            assert!(hit.message.contains("the key of `b`") && hit.message.contains("main mode"), "{hit}");
-            assert!(!format!("{hit:?}").contains("8vPz6Lr3"), "{hit}");
+fn more_connections_at_one_address_than_main_mode_tries_keys_for_are_pointed_out() {
+    let connections = |count: usize, remote: &str, extra: &str| {
+        let mut text = String::new();
+        for n in 0..count {
+            text.push_str(&format!(
+                "[connection.c{n:02}]\nlocal_address = \"192.0.2.1\"\nremote_address = \"{remote}\"\nremote_id = \"{n}.example\"\n\
+                 psk = \"b\"\n{extra}\n[connection.c{n:02}.child.net]\nlocal_subnets = \"10.1.0.0/16\"\n\
+                 remote_subnets = \"10.2.{n}.0/24\"\n"
+            ));
         }
-        let (_, found) = two(b, c, [GOOD_KEY, GOOD_KEY]);
-        assert!(found.iter().all(|d| d.code != code::OVERLAP), "one key for both is fine: {found:#?}");
+        let (loaded, found) = told(load_with(&text, &[("b", GOOD_KEY)]));
+        assert!(loaded, "{found:#?}");
+        found.into_iter().filter(|d| d.code == code::OVERLAP).collect::<Vec<_>>()
+    };
+    for remote in ["any", "192.0.2.2", "vpn.example.net"] {
+        for version in ["ikev1", "both"] {
+            let extra = format!("ike_version = \"{version}\"");
+            assert_eq!(connections(16, remote, &extra), []);
+            let found = connections(18, remote, &extra);
+            assert_eq!(found.len(), 2, "{found:#?}");
+            assert!(
+                found[0].message.contains("`c16` is number 17") && found[0].message.contains("of 16"),
+                "{found:#?}"
+            );
+        }
+        assert_eq!(connections(18, remote, ""), [], "IKEv2 goes by identity");
+        let found = connections(18, remote, "ike_version = \"ikev1\"\naggressive = true");
+        assert_eq!(found, [], "so does aggressive mode");
     }
-    // The one that names our address is chosen before the one that takes any, whatever their names.
-    let (_, found) = two("local_id = \"x\"\n# local_address", "", keys);
-    assert!(found.iter().any(|d| d.message.contains("the key of `c`")), "{found:#?}");
 }

@@ -2,9 +2,8 @@
 
 mod support;
 
-use ike::config::{EncapsulationPolicy, PeerConfig, Version, Versions};
-use ike::event::{DownReason, Event};
-use ike::id::Id;
+use ike::config::{PeerConfig, Version, Versions};
+use ike::event::Event;
 use ike::proposal::{EspProposal, IkeProposal};
 use support::*;
 

@@ -4,7 +4,7 @@ use super::connection::Draft;
 use crate::diagnostic::{Report, code};
 use crate::source::Place;
 use engine::desired::{Policy, PolicyAction};
-use ike::config::{PeerConfig, Version, Versions};
+use ike::config::{KEYS_TRIED, Version};
 use ipsec::TrafficSelector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -153,16 +153,6 @@ enum Whereabouts<'d> {
     Any,
 }
 
-impl std::fmt::Display for Whereabouts<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Whereabouts::Address(address) => address.fmt(f),
-            Whereabouts::Name(name) => f.write_str(name),
-            Whereabouts::Any => f.write_str("any"),
-        }
-    }
-}
-
 fn whereabouts(draft: &Draft) -> Vec<Whereabouts<'_>> {
     let addresses = draft.connection.peer.remote_addresses.iter().copied().map(Whereabouts::Address);
     let names = draft.connection.remote_names.iter().map(|name| Whereabouts::Name(name));
@@ -173,31 +163,23 @@ fn whereabouts(draft: &Draft) -> Vec<Whereabouts<'_>> {
     found
 }
 
-/// In IKEv1's main mode a peer's identity comes encrypted with a key made of the pre-shared one, so that is chosen by the
-/// peer's address (RFC 2409 §5.4): of several connections with one address, a peer that calls is held against one.
+/// In IKEv1's main mode a peer's identity comes encrypted with a key made of the pre-shared one, so a responder tries the
+/// keys of all connections that fit the peer's address, up to a bound: those behind it cannot be reached by their peers.
 fn keys_by_address(drafts: &[Draft], report: &mut Report) {
     let main_mode =
         |draft: &&Draft| draft.connection.peer.versions.allow(Version::V1) && !draft.connection.peer.aggressive;
-    // The connection that a responder chooses first: one that names our address before one that takes any, then by name.
-    let rank = |draft: &Draft| (draft.connection.peer.local_address.is_none(), draft.connection.peer.name.clone());
     let mut ranked: Vec<&Draft> = drafts.iter().filter(main_mode).collect();
-    ranked.sort_by_key(|draft| rank(draft));
-    let mut first: BTreeMap<(Whereabouts, Option<IpAddr>), &Draft> = BTreeMap::new();
-    let mut first_of_all: BTreeMap<Whereabouts, &Draft> = BTreeMap::new();
+    // The order in which a responder tries them: one that names our address before one that takes any, then by name.
+    ranked.sort_by_key(|draft| (draft.connection.peer.local_address.is_none(), &draft.connection.peer.name));
+    let mut before: BTreeMap<(Whereabouts, Option<IpAddr>), usize> = BTreeMap::new();
     for draft in ranked {
         let local = draft.connection.peer.local_address;
         for place in whereabouts(draft) {
-            let chosen = match local {
-                Some(_) => first.get(&(place, local)).copied(),
-                None => first_of_all.get(&place).copied(),
-            };
-            if let Some(chosen) = chosen {
-                tell_other_key(chosen, draft, report);
+            let count = before.entry((place, local)).or_insert(0);
+            *count += 1;
+            if *count > KEYS_TRIED {
+                tell_untried(draft, *count, report);
             }
-        }
-        for (place, again) in whereabouts(draft).into_iter().zip(whereabouts(draft)) {
-            first.entry((place, local)).or_insert(draft);
-            first_of_all.entry(again).or_insert(draft);
         }
         if report.is_full() {
             return;
@@ -205,32 +187,13 @@ fn keys_by_address(drafts: &[Draft], report: &mut Report) {
     }
 }
 
-fn tell_other_key(chosen: &Draft, other: &Draft, report: &mut Report) {
-    let (one, two): (&PeerConfig, &PeerConfig) = (&chosen.connection.peer, &other.connection.peer);
-    if one.psk.ct_eq(two.psk.expose()) || one.psk.expose().is_empty() || two.psk.expose().is_empty() {
-        return;
-    }
-    let place = whereabouts(other).into_iter().find(|place| whereabouts(chosen).contains(place));
-    let place = place.map_or_else(String::new, |place| place.to_string());
+fn tell_untried(draft: &Draft, count: usize, report: &mut Report) {
+    let peer = &draft.connection.peer;
     let message = format!(
-        "`{}` and `{}` have the same peer address ({place}) and different pre-shared keys: in IKEv1's main mode the address \
-         chooses the key, so a peer that calls is held against the key of `{}`",
-        two.name, one.name, one.name
+        "`{}` is number {count} of the connections with its peer's address; in IKEv1's main mode the keys of {KEYS_TRIED} are \
+         tried on a peer that calls",
+        peer.name
     );
-    let help = format!(
-        "give them different `local_address`es or the same key, or use IKEv2; `{}` is at {}",
-        one.name,
-        report.name_of(chosen.remote_place)
-    );
-    // Nothing else tells a peer from anywhere that speaks nothing else which connection is meant.
-    let hopeless = [one, two].iter().all(|peer| peer.versions == Versions::V1 && peer.remote_addresses.is_empty())
-        && one.local_address == two.local_address
-        && one.proposals == two.proposals
-        && chosen.connection.remote_names.is_empty()
-        && other.connection.remote_names.is_empty();
-    if hopeless {
-        report.error(code::OVERLAP, other.remote_place, message, Some(help));
-    } else {
-        report.warning(code::OVERLAP, other.remote_place, message, Some(help));
-    }
+    let help = "give some of them the peer's own address or another `local_address`, or use IKEv2".to_owned();
+    report.warning(code::OVERLAP, draft.remote_place, message, Some(help));
 }

@@ -206,6 +206,9 @@ fn weaknesses(ciphers: &[Cipher], integrities: &[Integrity], groups: &[Group]) -
     if integrities.contains(&Integrity::HmacSha1_96) {
         reasons.push("sha1: SHA-1 is being phased out");
     }
+    if integrities.contains(&Integrity::HmacSha2_256_96) {
+        reasons.push("sha256_96: 96 of 128 bits of integrity");
+    }
     for group in groups {
         reasons.extend(match group {
             Group::Modp1024 => Some("modp1024: 1024 bits can be broken by a state"),

@@ -221,15 +221,57 @@ mod tests {
     }
 
     #[test]
-    fn a_first_message_with_the_defaults_fits_an_ordinary_path_without_fragments() {
+    fn what_ikev1_can_say_is_what_it_offers() {
+        use crate::config::Lifetime;
+        use crate::v1::proposal::{phase1_offer, phase2_offer};
+        use crypto::Prf;
+        let lifetime = Lifetime::of(std::time::Duration::from_secs(3600));
+        let spi = ipsec::Spi::new(0x1001).unwrap();
+        for cipher in Cipher::ALL {
+            let integrities: Vec<Option<Integrity>> =
+                if cipher.is_aead() { vec![None] } else { Integrity::ALL.into_iter().map(Some).collect() };
+            for (integrity, group) in integrities.iter().flat_map(|i| Group::ALL.into_iter().map(move |g| (*i, g))) {
+                let integrity: Vec<Integrity> = integrity.into_iter().collect();
+                for prf in Prf::ALL {
+                    let ours = IkeProposal::new(vec![cipher], integrity.clone(), vec![prf], vec![group]);
+                    let Ok(ours) = ours else { continue };
+                    let offered = phase1_offer(std::slice::from_ref(&ours), &lifetime, None).is_some();
+                    assert_eq!(ours.in_v1().is_ok(), offered, "{ours}");
+                }
+                for (group, esn) in [Some(group), None].into_iter().flat_map(|g| [(g, false), (g, true)]) {
+                    let groups = group.into_iter().collect();
+                    let ours = EspProposal::new(vec![cipher], integrity.clone(), groups, vec![esn]).unwrap();
+                    let offered = phase2_offer(std::slice::from_ref(&ours), group, &lifetime, spi, 1).is_some();
+                    assert_eq!(ours.in_v1().is_ok(), offered, "{ours}");
+                }
+            }
+        }
         for versions in [Versions::V1, Versions::Both] {
-            let combinations: usize = IkeProposal::defaults_for(versions)
-                .iter()
-                .filter_map(|proposal| proposal.in_v1().ok())
-                .map(|proposal| proposal.ciphers.len() * proposal.integrities.len() * proposal.groups.len())
-                .sum();
-            // 36 octets each; IP, UDP, ISAKMP, SA and proposal headers take 76, eight vendor IDs 160.
-            assert!(combinations * 36 + 76 + 160 <= 1400, "{versions:?}: {combinations}");
+            let ours = IkeProposal::defaults_for(versions);
+            assert!(phase1_offer(&ours, &lifetime, None).is_some());
+            // Aggressive mode names one group for all: the first that can be said.
+            let group =
+                ours.iter().filter_map(|proposal| proposal.in_v1().ok()).map(|proposal| proposal.groups[0]).next();
+            assert!(group.is_some() && phase1_offer(&ours, &lifetime, group).is_some());
+            let ours = EspProposal::defaults_for(versions);
+            for group in [Some(Group::Modp2048), None] {
+                assert!(phase2_offer(&ours, group, &lifetime, spi, 1).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_message_with_the_defaults_fits_an_ordinary_path_without_fragments() {
+        use crate::config::Lifetime;
+        use crate::v1::wire::{Payload, encode_payloads};
+        let lifetime = Lifetime::of(std::time::Duration::from_secs(28_800));
+        for versions in [Versions::V1, Versions::Both] {
+            let offer = crate::v1::proposal::phase1_offer(&IkeProposal::defaults_for(versions), &lifetime, None);
+            let mut payloads = vec![Payload::SecurityAssociation(offer.unwrap())];
+            payloads.extend(crate::v1::vendor::offered(&[], true));
+            // IPv6, UDP and ISAKMP headers come to it.
+            let length = 40 + 8 + 28 + encode_payloads(&payloads).1.len();
+            assert!(length <= 1492, "{versions:?}: {length}");
         }
     }
 

@@ -275,8 +275,10 @@ impl Phase2 {
         self.pass_on(id, successor, &reason, cx);
         let other = self.has_child(&removed.sa.name);
         let superseded = matches!(reason, DownReason::Redundant | DownReason::Superseded);
-        let linger =
-            if removed.sa.state != ChildState::Installed || other || superseded { LINGER } else { Duration::ZERO };
+        // What an operator takes down is down.
+        let wanted =
+            reason != DownReason::Administrative && (removed.sa.state != ChildState::Installed || other || superseded);
+        let linger = if wanted { LINGER } else { Duration::ZERO };
         cx.outputs.push_back(Output::RemoveChild { child: id, linger });
         cx.spis.release_child(removed.sa.spis.inbound, cx.now + linger);
         if tell {

@@ -181,12 +181,11 @@ impl IsakmpSa {
         let Some(session) = &self.session else { return Err(IgnoredReason::Unexpected) };
         let hash = keys::hash3(session.suite.prf, &session.keys.a, message_id, &agreed.ni, &agreed.nr);
         let third = [Payload::Hash(hash.expose().to_vec())];
-        let installed = self.install(agreed, phase2, cx);
+        self.install(agreed, phase2, cx);
         let Some((sent, _)) = self.seal(ExchangeType::QuickMode, message_id, &next, &third) else { return Ok(()) };
         self.send(&sent, cx);
-        let again = installed.and_then(|child| Self::third_again(child, cx.now));
         let until = Self::remembered(cx.now);
-        self.finish(Finished { message_id, received: received.digest(), sent, until, again }, cx.now);
+        self.finish(Finished { message_id, received: received.digest(), sent, until }, cx.now);
         Ok(())
     }
 
