@@ -1,6 +1,6 @@
 //! Deleting either phase from either end (RFC 2408 §3.15): the other end has nothing left, and nothing passes.
 
-use super::LEGACY;
+use super::{LEGACY, Rekeyed};
 use crate::error::LabError;
 use crate::labs::setup::{COUPLE, Couple, NET, Ours, SITE, SOON};
 use crate::process::wait_for;
@@ -37,10 +37,12 @@ fn nothing_here(couple: &Couple) -> Result<(), LabError> {
 
 fn by_us(lab: &mut LabContext) -> Result<Report, LabError> {
     let couple = waiting_couple(lab)?;
-    // With SAs that were replaced about.
+    // With SAs about that were replaced.
+    let mut rekeyed = Rekeyed::since(&couple)?;
     couple.ours.rekey_child(SITE, NET)?;
+    rekeyed.child(&couple)?;
     couple.ours.rekey_ike(SITE)?;
-    couple.ensure_works()?;
+    rekeyed.ike(&couple)?;
     couple.ours.down(SITE)?;
     nothing_at_strongswan(&couple)?;
     nothing_here(&couple)?;
@@ -52,9 +54,11 @@ fn by_us(lab: &mut LabContext) -> Result<Report, LabError> {
 
 fn by_strongswan(lab: &mut LabContext) -> Result<Report, LabError> {
     let couple = waiting_couple(lab)?;
+    let mut rekeyed = Rekeyed::since(&couple)?;
     couple.swan.rekey_child(NET)?;
+    rekeyed.child(&couple)?;
     couple.swan.rekey_youngest_ike()?;
-    couple.ensure_works()?;
+    rekeyed.ike(&couple)?;
     couple.swan.terminate_ike(SITE)?;
     nothing_here(&couple)?;
     couple.ensure_silent()?;
