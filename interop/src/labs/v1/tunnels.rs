@@ -13,6 +13,8 @@ use crate::topology::{Internet, address};
 
 /// Rekeyings of each phase from each end.
 const TIMES: usize = 3;
+/// Rekeyings of each combination by both ends at once.
+const CROSSINGS: usize = 3;
 /// Packets each way between two rekeyings.
 const BETWEEN: u64 = 500;
 
@@ -57,6 +59,7 @@ pub(super) const LABS: &[Lab] = &[
         needs: COUPLE,
         run: |lab| tunnel(lab, STRONGER, Caller::StrongSwan, Internet::Nat),
     },
+    Lab { name: "v1_rekeyings_by_both_ends_at_once_lose_nothing", needs: COUPLE, run: at_the_same_time },
 ];
 
 /// Who begins, and sits behind the NAT router where there is one.
@@ -112,4 +115,52 @@ fn tunnel(lab: &mut LabContext, suite: Suite, caller: Caller, internet: Internet
     let account = finish(streams, BETWEEN * (TIMES as u64 * 4 + 1), &[&couple.swan_in])?;
     couple.ensure_works()?;
     Ok(format!("{TIMES} rekeyings of each phase from each end; {account}").into())
+}
+
+/// Both ends begin at the same time, each its own of these. Either may refuse its command because the other was faster.
+fn at_once(
+    ours: impl FnOnce() -> Result<(), LabError> + Send,
+    theirs: impl FnOnce() -> Result<(), LabError> + Send,
+) -> Result<(), LabError> {
+    let (ours, theirs) = std::thread::scope(|scope| {
+        let (ours, theirs) = (scope.spawn(ours), scope.spawn(theirs));
+        let panicked = |_| Err(LabError::Harness("a thread of the lab panicked".to_owned()));
+        (ours.join().unwrap_or_else(panicked), theirs.join().unwrap_or_else(panicked))
+    });
+    match (ours, theirs) {
+        (Err(ours), Err(theirs)) => Err(LabError::Broken(format!("both refused: {ours}; {theirs}"))),
+        (Ok(()) | Err(_), Ok(()) | Err(_)) => Ok(()),
+    }
+}
+
+/// Quick modes and main modes of both ends meet in every combination, under a stream each way. Afterwards both ends
+/// agree on one child, and it can still be begun anew by either.
+fn at_the_same_time(lab: &mut LabContext) -> Result<Report, LabError> {
+    let couple = couple(lab, LEGACY, Caller::We, Internet::Direct)?;
+    couple.ensure_works()?;
+    let streams = couple.streams()?;
+    let_flow(&streams, BETWEEN)?;
+    let mut rekeyed = Rekeyed::since(&couple)?;
+    for round in 0..CROSSINGS * 4 {
+        let (ours, swan) = (&couple.ours, &couple.swan);
+        match round % 4 {
+            0 => at_once(|| ours.rekey_child(SITE, NET), || swan.rekey_youngest_ike())?,
+            1 => at_once(|| ours.rekey_ike(SITE), || swan.rekey_child(NET))?,
+            2 => at_once(|| ours.rekey_child(SITE, NET), || swan.rekey_child(NET))?,
+            _ => at_once(|| ours.rekey_ike(SITE), || swan.rekey_youngest_ike())?,
+        }
+        if round % 4 != 3 {
+            rekeyed.child(&couple)?;
+        }
+        let_flow(&streams, BETWEEN)?;
+    }
+    for _ in 0..2 {
+        couple.ours.rekey_child(SITE, NET)?;
+        rekeyed.child(&couple)?;
+        couple.swan.rekey_child(NET)?;
+        rekeyed.child(&couple)?;
+    }
+    let account = finish(streams, BETWEEN * (CROSSINGS as u64 * 4 + 1), &[&couple.swan_in])?;
+    couple.ensure_passes()?;
+    Ok(format!("{} crossings; {account}", CROSSINGS * 4).into())
 }
