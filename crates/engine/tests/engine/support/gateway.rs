@@ -204,10 +204,13 @@ impl Gateway {
     fn check_esp(&mut self, esp: &[u8]) {
         let Demux::Esp(spi) = demux(esp) else { return self.fault(format!("not ESP: {esp:02x?}")) };
         let endpoint = self.engine.endpoint();
-        let owner = endpoint.sas().find(|sa| sa.children().any(|child| child.spis.outbound == spi));
-        match owner {
+        let by_sa = endpoint.sas().find(|sa| sa.children().any(|child| child.spis.outbound == spi));
+        // In IKEv1 a child may outlive its IKE SA.
+        let mut peers = self.engine.desired().connections.keys();
+        let by_peer = || peers.find(|peer| endpoint.children_of(peer).any(|child| child.spis.outbound == spi));
+        match by_sa.map(|sa| &sa.peer().name).or_else(by_peer) {
             None => self.fault(format!("sent on {spi}, of which the endpoint knows nothing")),
-            Some(sa) if endpoint.is_disabled(&sa.peer().name) => {
+            Some(peer) if endpoint.is_disabled(peer) => {
                 self.fault(format!("sent on {spi}, whose connection was taken down"));
             }
             Some(_) => {}
