@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::error::LabError;
+use crate::error::{LabError, ensure};
 use crate::process::{Daemon, Output, run_command, wait_for};
 use crate::vici_text::{Section, parse};
 use crate::world::{NetNs, World};
@@ -295,6 +295,12 @@ impl StrongSwan {
     /// Lets charon initiate the child, and waits until it is up.
     pub fn initiate(&self, child: &str) -> Result<(), LabError> {
         self.expect(&["--initiate", "--child", child, "--timeout", "20"])
+    }
+
+    /// Lets charon initiate the child, which must come to nothing within `seconds`: it may be refused, or still be asking.
+    pub fn initiate_in_vain(&self, child: &str, seconds: u32) -> Result<(), LabError> {
+        let output = self.swanctl(&["--initiate", "--child", child, "--timeout", &seconds.to_string()])?;
+        ensure(!output.success, || "strongSwan's call was answered".to_owned())
     }
 
     /// Lets charon rekey the child.

@@ -144,7 +144,7 @@ impl Ours {
         self
     }
 
-    fn configuration(&self) -> String {
+    pub(super) fn configuration(&self) -> String {
         let list = |items: &mut dyn Iterator<Item = &str>| {
             let quoted: Vec<_> = items.map(|item| format!("\"{item}\"")).collect();
             format!("[{}]", quoted.join(", "))

@@ -1,7 +1,7 @@
 //! Deleting either phase from either end (RFC 2408 §3.15): the other end has nothing left, and nothing passes.
 
-use super::LEGACY;
-use crate::error::{LabError, ensure};
+use super::{LEGACY, Rekeyed};
+use crate::error::LabError;
 use crate::labs::setup::{COUPLE, Couple, NET, Ours, SITE, SOON};
 use crate::process::wait_for;
 use crate::registry::{Lab, LabContext, Report};
@@ -24,21 +24,25 @@ fn nothing_at_strongswan(couple: &Couple) -> Result<(), LabError> {
     wait_for("strongSwan having no SA", SOON, || Ok(couple.swan.sas()?.is_empty().then_some(())))
 }
 
-/// Neither the connection, nor an SA of either phase that was there before.
+/// Neither the connection, nor an SA of either phase that was there before; what takes in packets under way goes soon.
 fn nothing_here(couple: &Couple) -> Result<(), LabError> {
     couple.ours.wait_down(SITE, SOON)?;
-    let connection = couple.ours.connection(SITE)?;
-    let children = connection["children"].as_array().cloned().unwrap_or_default();
-    let sas: u64 = children.iter().filter_map(|child| child["sas"].as_u64()).sum();
-    ensure(connection["ike"].is_null() && sas == 0, || format!("something is left here: {connection}"))
+    wait_for("nothing being left here", SOON, || {
+        let connection = couple.ours.connection(SITE)?;
+        let children = connection["children"].as_array().cloned().unwrap_or_default();
+        let sas: u64 = children.iter().filter_map(|child| child["sas"].as_u64()).sum();
+        Ok((connection["ike"].is_null() && sas == 0).then_some(()))
+    })
 }
 
 fn by_us(lab: &mut LabContext) -> Result<Report, LabError> {
     let couple = waiting_couple(lab)?;
-    // With SAs that were replaced about.
+    // With SAs about that were replaced.
+    let mut rekeyed = Rekeyed::since(&couple)?;
     couple.ours.rekey_child(SITE, NET)?;
+    rekeyed.child(&couple)?;
     couple.ours.rekey_ike(SITE)?;
-    couple.ensure_works()?;
+    rekeyed.ike(&couple)?;
     couple.ours.down(SITE)?;
     nothing_at_strongswan(&couple)?;
     nothing_here(&couple)?;
@@ -50,9 +54,11 @@ fn by_us(lab: &mut LabContext) -> Result<Report, LabError> {
 
 fn by_strongswan(lab: &mut LabContext) -> Result<Report, LabError> {
     let couple = waiting_couple(lab)?;
+    let mut rekeyed = Rekeyed::since(&couple)?;
     couple.swan.rekey_child(NET)?;
+    rekeyed.child(&couple)?;
     couple.swan.rekey_youngest_ike()?;
-    couple.ensure_works()?;
+    rekeyed.ike(&couple)?;
     couple.swan.terminate_ike(SITE)?;
     nothing_here(&couple)?;
     couple.ensure_silent()?;

@@ -9,6 +9,8 @@ mod timers;
 mod tunnels;
 mod versions;
 
+use std::collections::BTreeSet;
+
 use super::setup::{Couple, Ours, SITE, SOON, swan_at_g1, swan_at_g2};
 use crate::error::LabError;
 use crate::process::wait_for;
@@ -139,4 +141,51 @@ fn said(couple: &Couple, words: &[&str]) -> Result<String, LabError> {
         }
         LabError::Harness(_) | LabError::Broken(_) | LabError::Busy(_) => error,
     })
+}
+
+/// The SAs there were so far.
+#[derive(Debug, Default)]
+struct Rekeyed {
+    children: BTreeSet<String>,
+    ikes: BTreeSet<String>,
+}
+
+impl Rekeyed {
+    fn since(couple: &Couple) -> Result<Self, LabError> {
+        let mut rekeyed = Self::default();
+        rekeyed.children.extend(swan_child(couple)?);
+        rekeyed.ikes.extend(swan_ike(couple)?);
+        Ok(rekeyed)
+    }
+
+    /// Waits until both ends use a child that was not there before.
+    fn child(&mut self, couple: &Couple) -> Result<(), LabError> {
+        let mut last = String::new();
+        let new = wait_for("both ends using one new child", SOON, || {
+            let (theirs, ours) = (swan_child(couple)?, ours_child(couple)?);
+            last = format!("strongSwan has {theirs:?}, we have {ours:?}");
+            Ok(theirs.filter(|child| !self.children.contains(child) && Some(child) == ours.as_ref()))
+        });
+        self.children.insert(new.map_err(|error| explain(error, &last))?);
+        Ok(())
+    }
+
+    /// Waits until both ends have an IKE SA that was not there before.
+    fn ike(&mut self, couple: &Couple) -> Result<(), LabError> {
+        let mut last = String::new();
+        let new = wait_for("both ends using one new IKE SA", SOON, || {
+            let (theirs, ours) = (swan_ike(couple)?, ours_ike(couple)?);
+            last = format!("strongSwan has {theirs:?}, we have {ours:?}");
+            Ok(theirs.filter(|ike| !self.ikes.contains(ike) && Some(ike) == ours.as_ref()))
+        });
+        self.ikes.insert(new.map_err(|error| explain(error, &last))?);
+        Ok(())
+    }
+}
+
+fn explain(error: LabError, last: &str) -> LabError {
+    match error {
+        LabError::TimedOut(what) => LabError::Broken(format!("{what}; at last {last}")),
+        LabError::Harness(_) | LabError::Broken(_) | LabError::Busy(_) => error,
+    }
 }

@@ -4,12 +4,9 @@
 //! A rekeying of phase 2 is another quick mode, one of phase 1 another main mode (RFC 2409 §5.5, §5); the SAs before them
 //! stay until somebody deletes them or their time is over, so several may be there at a time, and traffic uses the youngest.
 
-use std::collections::BTreeSet;
-
-use super::{LEGACY, STRONGER, Suite, behind_nat, for_anybody, ours_child, swan_child, swan_ike};
+use super::{LEGACY, Rekeyed, STRONGER, Suite, behind_nat, for_anybody};
 use crate::error::{LabError, ensure};
-use crate::labs::setup::{COUPLE, Couple, NET, Ours, SITE, SOON, finish, let_flow};
-use crate::process::wait_for;
+use crate::labs::setup::{COUPLE, Couple, NET, Ours, SITE, finish, let_flow};
 use crate::registry::{Lab, LabContext, Report};
 use crate::strongswan::CharonOptions;
 use crate::topology::{Internet, address};
@@ -115,51 +112,4 @@ fn tunnel(lab: &mut LabContext, suite: Suite, caller: Caller, internet: Internet
     let account = finish(streams, BETWEEN * (TIMES as u64 * 4 + 1), &[&couple.swan_in])?;
     couple.ensure_works()?;
     Ok(format!("{TIMES} rekeyings of each phase from each end; {account}").into())
-}
-
-/// The SAs there were so far.
-#[derive(Debug, Default)]
-struct Rekeyed {
-    children: BTreeSet<String>,
-    ikes: BTreeSet<String>,
-}
-
-impl Rekeyed {
-    fn since(couple: &Couple) -> Result<Self, LabError> {
-        let mut rekeyed = Self::default();
-        rekeyed.children.extend(swan_child(couple)?);
-        rekeyed.ikes.extend(swan_ike(couple)?);
-        Ok(rekeyed)
-    }
-
-    /// Waits until both ends use a child that was not there before.
-    fn child(&mut self, couple: &Couple) -> Result<(), LabError> {
-        let mut last = String::new();
-        let new = wait_for("both ends using one new child", SOON, || {
-            let (theirs, ours) = (swan_child(couple)?, ours_child(couple)?);
-            last = format!("strongSwan has {theirs:?}, we have {ours:?}");
-            Ok(theirs.filter(|child| !self.children.contains(child) && Some(child) == ours.as_ref()))
-        });
-        self.children.insert(new.map_err(|error| explain(error, &last))?);
-        Ok(())
-    }
-
-    /// Waits until both ends have an IKE SA that was not there before.
-    fn ike(&mut self, couple: &Couple) -> Result<(), LabError> {
-        let mut last = String::new();
-        let new = wait_for("both ends using one new IKE SA", SOON, || {
-            let (theirs, ours) = (swan_ike(couple)?, super::ours_ike(couple)?);
-            last = format!("strongSwan has {theirs:?}, we have {ours:?}");
-            Ok(theirs.filter(|ike| !self.ikes.contains(ike) && Some(ike) == ours.as_ref()))
-        });
-        self.ikes.insert(new.map_err(|error| explain(error, &last))?);
-        Ok(())
-    }
-}
-
-fn explain(error: LabError, last: &str) -> LabError {
-    match error {
-        LabError::TimedOut(what) => LabError::Broken(format!("{what}; at last {last}")),
-        LabError::Harness(_) | LabError::Broken(_) | LabError::Busy(_) => error,
-    }
 }
