@@ -3,6 +3,7 @@
 mod support;
 
 mod fails_closed;
+mod ikev1;
 mod limits;
 mod nat;
 mod on_demand;

@@ -166,6 +166,42 @@ fn the_version_and_what_is_weak_in_what_was_agreed_are_said_of_both_sas() {
     assert!(status.connections[0].children[0].weak.is_empty());
 }
 
+#[test]
+fn children_of_ikev1_without_their_ike_sa_are_up_and_so_is_their_connection() {
+    let mut pair = Pair::connected(|_, desired| {
+        let peer = &mut connection(desired).peer;
+        peer.versions = Versions::V1;
+        peer.dpd.interval = None;
+        peer.lifetime = Lifetime::of(seconds(100));
+        // One SA per pair of subnets, as the reader of the configuration splits them.
+        let whole = peer.children.remove(0);
+        for (name, index) in [("net-1x1", 0), ("net-2x2", 1)] {
+            let (local, remote) = (vec![whole.local[index].clone()], vec![whole.remote[index].clone()]);
+            peer.children.push(ChildConfig { name: name.into(), local, remote, ..whole.clone() });
+        }
+    });
+    pair.assert_works();
+    for node in [A, B] {
+        let status = status(&pair, node);
+        let connection = &status.connections[0];
+        assert_eq!((connection.state, connection.ike_versions), ("up", "ikev1"));
+        assert_eq!(connection.ike.as_ref().map(|ike| ike.version), Some("ikev1"));
+        assert!(connection.children.iter().all(|child| child.state == "up" && child.suite.is_some()));
+    }
+    // No IKE message gets through any more: the IKE SA ends with its lifetime, its children do not.
+    pair.lab.network.drop_next(u64::MAX, |datagram| [datagram.from.port(), datagram.to.port()].contains(&IKE_PORT));
+    pair.run(seconds(200));
+    for node in [A, B] {
+        let status = status(&pair, node);
+        let connection = &status.connections[0];
+        assert!(connection.ike.is_none(), "{connection:?}");
+        assert_eq!((connection.state, connection.reason.is_none()), ("up", true));
+        assert!(connection.since.is_some());
+        assert!(connection.children.iter().all(|child| child.state == "up" && child.suite.is_some()));
+    }
+    pair.assert_works();
+}
+
 /// State, reason of the connection, reason of its child.
 fn seen(pair: &Pair, node: NodeId) -> (&'static str, Option<&'static str>, Option<&'static str>) {
     let status = status(pair, node);
