@@ -4,6 +4,8 @@
 //! A rekeying of phase 2 is another quick mode, one of phase 1 another main mode (RFC 2409 §5.5, §5); the SAs before them
 //! stay until somebody deletes them or their time is over, so several may be there at a time, and traffic uses the youngest.
 
+use std::time::Duration;
+
 use super::{LEGACY, Rekeyed, STRONGER, Suite, behind_nat, for_anybody};
 use crate::error::{LabError, ensure};
 use crate::labs::setup::{COUPLE, Couple, NET, Ours, SITE, finish, let_flow};
@@ -60,6 +62,8 @@ pub(super) const LABS: &[Lab] = &[
         run: |lab| tunnel(lab, STRONGER, Caller::StrongSwan, Internet::Nat),
     },
     Lab { name: "v1_rekeyings_by_both_ends_at_once_lose_nothing", needs: COUPLE, run: at_the_same_time },
+    Lab { name: "v1_a_lost_third_message_of_quick_mode_costs_nothing", needs: COUPLE, run: third_lost },
+    Lab { name: "v1_a_third_message_that_strongswan_ignores_costs_nothing", needs: COUPLE, run: third_ignored },
 ];
 
 /// Who begins, and sits behind the NAT router where there is one.
@@ -163,4 +167,52 @@ fn at_the_same_time(lab: &mut LabContext) -> Result<Report, LabError> {
     let account = finish(streams, BETWEEN * (CROSSINGS as u64 * 4 + 1), &[&couple.swan_in])?;
     couple.ensure_passes()?;
     Ok(format!("{} crossings; {account}", CROSSINGS * 4).into())
+}
+
+/// The third message of quick mode with HMAC-SHA1: the header, and HASH(3) padded to a block.
+const THIRD: u16 = 28 + 32;
+/// Long enough for the first two messages.
+const ANSWERED: Duration = Duration::from_millis(300);
+
+/// Our third message does not arrive until strongSwan repeats the second: up to then it has nothing installed.
+fn third_lost(lab: &mut LabContext) -> Result<Report, LabError> {
+    let couple = couple(lab, LEGACY, Caller::We, Internet::Direct)?;
+    couple.ensure_works()?;
+    let streams = couple.streams()?;
+    let mut rekeyed = Rekeyed::since(&couple)?;
+    for _ in 0..2 {
+        let_flow(&streams, BETWEEN)?;
+        couple.sites.drop_ike_of(THIRD, true)?;
+        couple.ours.rekey_child(SITE, NET)?;
+        std::thread::sleep(ANSWERED);
+        couple.sites.drop_ike_of(THIRD, false)?;
+        rekeyed.child(&couple)?;
+    }
+    let_flow(&streams, 3 * BETWEEN)?;
+    let account = finish(streams, 4 * BETWEEN, &[&couple.swan_in])?;
+    couple.ensure_works()?;
+    Ok(account.into())
+}
+
+/// strongSwan has begun a main mode when our third message arrives, and ignores it: it never installs its half, and says
+/// nothing of that. Traffic must stay on the SA before, until another quick mode has better luck.
+fn third_ignored(lab: &mut LabContext) -> Result<Report, LabError> {
+    let couple = couple(lab, LEGACY, Caller::We, Internet::Direct)?;
+    couple.ensure_works()?;
+    let streams = couple.streams()?;
+    let mut rekeyed = Rekeyed::since(&couple)?;
+    let_flow(&streams, BETWEEN)?;
+    couple.sites.drop_ike_of(THIRD, true)?;
+    couple.ours.rekey_child(SITE, NET)?;
+    std::thread::sleep(ANSWERED);
+    couple.swan.rekey_youngest_ike()?;
+    rekeyed.ike(&couple)?;
+    couple.sites.drop_ike_of(THIRD, false)?;
+    let_flow(&streams, 8 * BETWEEN)?;
+    couple.ours.rekey_child(SITE, NET)?;
+    rekeyed.child(&couple)?;
+    let_flow(&streams, 8 * BETWEEN)?;
+    let account = finish(streams, 17 * BETWEEN, &[&couple.swan_in])?;
+    couple.ensure_passes()?;
+    Ok(account.into())
 }
