@@ -7,6 +7,7 @@ mod checks;
 mod configs;
 mod end;
 pub mod forge;
+pub mod model;
 mod pair;
 mod plane;
 pub mod puppet;
