@@ -4,22 +4,19 @@ use super::local::{Act, Local, Message, Messages};
 use super::oracle;
 use super::scenario::Scenario;
 use super::subject::Subject;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Messages that one exploration can tell apart.
-const MESSAGES: usize = 512;
 /// Clocks run by themselves in what happens before, for at most so many steps.
 const PRELUDE: usize = 400;
-
-type Known = [u64; MESSAGES / 64];
 
 /// A state of everything.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct World {
     ends: [u32; 3],
     now: Duration,
-    known: Known,
+    /// What the attacker holds: a number of a set.
+    known: u32,
     commands: u8,
     timers: u8,
     transplants: u8,
@@ -57,9 +54,39 @@ pub struct Counterexample {
     pub steps: Vec<String>,
 }
 
+/// Sets of messages, each with a number.
+#[derive(Default)]
+struct Sets {
+    all: Vec<BTreeSet<u16>>,
+    index: BTreeMap<BTreeSet<u16>, u32>,
+}
+
+impl Sets {
+    fn number(&mut self, set: BTreeSet<u16>) -> u32 {
+        if let Some(number) = self.index.get(&set) {
+            return *number;
+        }
+        let number = self.all.len() as u32;
+        self.all.push(set.clone());
+        self.index.insert(set, number);
+        number
+    }
+
+    fn with(&mut self, number: u32, more: &[u16]) -> u32 {
+        let set = &self.all[number as usize];
+        if more.iter().all(|message| set.contains(message)) {
+            return number;
+        }
+        let mut set = set.clone();
+        set.extend(more);
+        self.number(set)
+    }
+}
+
 struct Explorer<'a, S> {
     scenario: &'a Scenario,
     messages: Messages,
+    sets: Sets,
     ends: Vec<Local<S>>,
     worlds: Vec<World>,
     /// How each was reached.
@@ -76,6 +103,7 @@ pub fn explore<S: Subject>(scenario: &Scenario) -> Result<Explored, Box<Countere
     let mut explorer: Explorer<'_, S> = Explorer {
         scenario,
         messages: Messages::default(),
+        sets: Sets::default(),
         ends: (0..nodes).map(|node| Local::new(node, scenario, start)).collect(),
         worlds: Vec::new(),
         from: Vec::new(),
@@ -117,7 +145,7 @@ impl<S: Subject> Explorer<'_, S> {
         let mut world = World {
             ends: [0; 3],
             now: Duration::ZERO,
-            known: [0; MESSAGES / 64],
+            known: self.sets.number(BTreeSet::new()),
             commands: 0,
             timers: 0,
             transplants: 0,
@@ -158,10 +186,7 @@ impl<S: Subject> Explorer<'_, S> {
         }
         let mut next = *world;
         next.ends[node] = step.to;
-        for sent in &step.sent {
-            assert!(usize::from(*sent) < MESSAGES, "more than {MESSAGES} messages");
-            next.known[usize::from(*sent / 64)] |= 1 << (sent % 64);
-        }
+        next.known = self.sets.with(world.known, &step.sent);
         let changed = next != *world;
         Ok((next, changed))
     }
@@ -215,8 +240,7 @@ impl<S: Subject> Explorer<'_, S> {
 
     /// What the attacker holds.
     fn held(&self, world: &World) -> Vec<u16> {
-        let all = 0..self.messages.len() as u16;
-        all.filter(|message| world.known[usize::from(message / 64)] >> (message % 64) & 1 == 1).collect()
+        self.sets.all[world.known as usize].iter().copied().collect()
     }
 
     /// The same message with the SPIs of other messages he holds: both, or one of them.
@@ -224,7 +248,8 @@ impl<S: Subject> Explorer<'_, S> {
         let original = self.messages.get(message).clone();
         let (i, r) = original.spis();
         let others: BTreeSet<_> = self.held(world).into_iter().map(|other| self.messages.get(other).spis()).collect();
-        let pairs: BTreeSet<_> = others.iter().flat_map(|(oi, or)| [(*oi, *or), (*oi, r), (i, *or), (*or, *oi)]).collect();
+        let pairs: BTreeSet<_> =
+            others.iter().flat_map(|(oi, or)| [(*oi, *or), (*oi, r), (i, *or), (*or, *oi)]).collect();
         let mut made = Vec::new();
         for (oi, or) in pairs.into_iter().filter(|pair| *pair != (i, r)) {
             let mut octets = original.octets.clone();

@@ -156,14 +156,7 @@ impl<S: Subject> Local<S> {
     }
 
     /// What `act` does in `state` at `now`.
-    pub fn step(
-        &mut self,
-        state: u32,
-        act: Act,
-        now: Duration,
-        scenario: &Scenario,
-        messages: &mut Messages,
-    ) -> Step {
+    pub fn step(&mut self, state: u32, act: Act, now: Duration, scenario: &Scenario, messages: &mut Messages) -> Step {
         let key = (state, act, now);
         if let Some(step) = self.memo.get(&key) {
             return step.clone();
@@ -177,7 +170,8 @@ impl<S: Subject> Local<S> {
             Act::Start | Act::Timer | Act::Command(_) => None,
         };
         let before = &self.states[state as usize];
-        let judged = oracle::Moment { node: self.node, scenario, input: input.as_ref(), before: &before.sas, after: &sas };
+        let judged =
+            oracle::Moment { node: self.node, scenario, input: input.as_ref(), before: &before.sas, after: &sas };
         let fault = facts.note(&judged, &seen).err();
         let mut sent = Vec::new();
         for seen in seen {

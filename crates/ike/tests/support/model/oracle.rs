@@ -6,7 +6,7 @@
 //! 2. It comes up at most once, with the identity that the other end has.
 //! 3. An IKE SA that is established without having come up was made by a rekey: while the end handled the other's real
 //!    CREATE_CHILD_SA under an SA that was established.
-//! 4. The other end has, or had, the same SA with the roles exchanged.
+//! 4. The other end spoke under the same pair of SPIs (the initiator of a rekey may still have to), and has the other role.
 //! 5. A child is installed only while a real message of the other end is handled, and only at an end with an established IKE
 //!    SA; whoever asked for it finds the same child, with the same keys the other way round, at the other end.
 //! 6. Where the keys or the identities do not fit, nothing comes up at all.
@@ -38,13 +38,13 @@ struct Child {
 /// What an end did so far, as far as the property needs it.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Facts {
-    /// (our SPI, the peer's, whether we began) of every IKE SA there ever was.
-    had: BTreeSet<(IkeSpi, IkeSpi, bool)>,
-    /// Those that came up, or took over by a rekey.
+    /// SPIi and SPIr of every message it sent with both.
+    spoke_of: BTreeSet<(IkeSpi, IkeSpi)>,
+    /// (our SPI, the peer's, whether we began) of every IKE SA that came up, or took over by a rekey.
     up: BTreeSet<(IkeSpi, IkeSpi, bool)>,
     children: BTreeSet<Child>,
-    /// (version, message ID) of exchanges of phase 2 in which it sent something: who asked.
-    quick_modes: BTreeSet<u32>,
+    /// Message IDs of IKEv1 in which it sent something: whoever did so first asked.
+    version_1: BTreeSet<u32>,
 }
 
 /// The circumstances of a step.
@@ -89,11 +89,9 @@ impl Facts {
             // The attacker's own endpoint may do as it likes.
             return Ok(());
         }
-        self.had.extend(moment.after.iter().filter(|sa| !sa.remote.is_zero()).map(key));
         for seen in seen {
             match seen {
                 Seen::Up { v1, local, remote, initiator, id } => {
-                    self.had.insert((*local, *remote, *initiator));
                     came_up(moment, *v1, (*local, *remote, *initiator))?;
                     let expected = &moment.scenario.peers[1 - moment.node].local_id;
                     if id != expected {
@@ -121,8 +119,12 @@ impl Facts {
         for seen in seen {
             if let Seen::Sent(path, octets) = seen {
                 let sent = Message { sender: Some(moment.node), path: *path, octets: octets.clone() };
+                let (i, r) = sent.spis();
+                if !r.is_zero() {
+                    self.spoke_of.insert((i, r));
+                }
                 if sent.major() == 1 {
-                    self.quick_modes.insert(sent.id());
+                    self.version_1.insert(sent.id());
                 }
             }
         }
@@ -142,7 +144,7 @@ impl Facts {
             return Err("a child was installed, and the other end sent nothing for it".to_owned());
         };
         Ok(match message.major() {
-            1 => self.quick_modes.contains(&message.id()),
+            1 => self.version_1.contains(&message.id()),
             _ => message.flags() & V2_RESPONSE != 0,
         })
     }
@@ -196,16 +198,22 @@ pub fn agree(ends: [&Facts; 2]) -> Result<(), String> {
     for (own, other, name) in [(ends[0], ends[1], "A"), (ends[1], ends[0], "B")] {
         for (local, remote, initiator) in &own.up {
             // The successor made by a rekey stands at the responder before its initiator has the answer.
-            let mirrored = other.had.contains(&(*remote, *local, !initiator));
+            let spis = if *initiator { (*local, *remote) } else { (*remote, *local) };
+            // A successor stands at both ends, at the responder first, before anybody speaks under its SPIs.
             let rekey = !initiator && own.up.len() > 1;
-            if !mirrored && !rekey {
-                return Err(format!("{name} has {local} with {remote}, and the other end never had it"));
+            let has_it = other.spoke_of.contains(&spis) || other.up.contains(&(*remote, *local, !initiator));
+            if !has_it && !rekey {
+                return Err(format!("{name} has {local} with {remote}, and the other end never spoke of it"));
+            }
+            if other.up.contains(&(*remote, *local, *initiator)) {
+                return Err(format!("both ends have the same role in {local} with {remote}"));
             }
         }
         for child in &own.children {
-            let theirs = other.children.iter().find(|theirs| {
-                (theirs.inbound, theirs.outbound) == (child.outbound, child.inbound)
-            });
+            let theirs = other
+                .children
+                .iter()
+                .find(|theirs| (theirs.inbound, theirs.outbound) == (child.outbound, child.inbound));
             match theirs {
                 Some(theirs) => {
                     let crossed = (theirs.outbound_key, theirs.inbound_key);

@@ -2,11 +2,11 @@
 
 use super::scenario::{Command, Scenario};
 use crypto::{Rng, SeededRng, SimProvider};
-use ike::config::{Path, Version};
+use ike::Endpoint;
+use ike::config::{Path, PeerConfig, Version};
 use ike::event::{ChildInstall, Event, Output, Role};
 use ike::id::Id;
 use ike::wire::IkeSpi;
-use ike::Endpoint;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -99,7 +99,7 @@ impl Rng for Counted {
 pub struct Real {
     endpoint: Endpoint,
     octets: Arc<AtomicU64>,
-    peers: Vec<ike::config::PeerConfig>,
+    peers: Vec<PeerConfig>,
 }
 
 impl Subject for Real {
@@ -182,7 +182,7 @@ fn installed(install: &ChildInstall) -> Seen {
 /// How an endpoint is wrong.
 pub trait Flaw: Default {
     /// Spoils what a right endpoint did.
-    fn spoil(&mut self, input: &Input, seen: &mut Vec<Seen>, sas: &[SaSeen]);
+    fn spoil(&mut self, input: &Input, seen: &mut Vec<Seen>, sas: &[SaSeen], peer: &PeerConfig);
 }
 
 /// An endpoint that ships, with a flaw around it: from outside nothing tells it from one that is wrong inside.
@@ -198,7 +198,7 @@ impl<F: Flaw> Subject for Flawed<F> {
 
     fn take(&mut self, input: &Input, now: Instant) -> Vec<Seen> {
         let mut seen = self.real.take(input, now);
-        self.flaw.spoil(input, &mut seen, &self.real.sas());
+        self.flaw.spoil(input, &mut seen, &self.real.sas(), &self.real.peers[0]);
         seen
     }
 
@@ -223,14 +223,14 @@ pub struct BelievesEarly {
 }
 
 impl Flaw for BelievesEarly {
-    fn spoil(&mut self, input: &Input, seen: &mut Vec<Seen>, sas: &[SaSeen]) {
+    fn spoil(&mut self, input: &Input, seen: &mut Vec<Seen>, sas: &[SaSeen], peer: &PeerConfig) {
         let Input::Datagram(_, message) = input else { return };
         let v1 = message.get(17).is_some_and(|version| version >> 4 == 1);
         seen.retain(|seen| !matches!(seen, Seen::Up { .. }));
         for sa in sas.iter().filter(|sa| !sa.remote.is_zero()) {
             if !self.said.contains(&sa.local) {
                 self.said.push(sa.local);
-                let id = Id::Fqdn("b.example".to_owned());
+                let id = peer.remote_id.clone().expect("the identity it expects");
                 seen.push(Seen::Up { v1, local: sa.local, remote: sa.remote, initiator: sa.initiator, id });
             }
         }
@@ -242,7 +242,7 @@ impl Flaw for BelievesEarly {
 pub struct CrossesKeys;
 
 impl Flaw for CrossesKeys {
-    fn spoil(&mut self, _: &Input, seen: &mut Vec<Seen>, _: &[SaSeen]) {
+    fn spoil(&mut self, _: &Input, seen: &mut Vec<Seen>, _: &[SaSeen], _: &PeerConfig) {
         for seen in seen {
             if let Seen::Installed { inbound_key, inbound, outbound, .. } = seen {
                 // Both ends have this flaw: that they agree with each other must not hide it.
@@ -259,11 +259,10 @@ pub struct InstallsEarly {
 }
 
 impl Flaw for InstallsEarly {
-    fn spoil(&mut self, input: &Input, seen: &mut Vec<Seen>, _: &[SaSeen]) {
+    fn spoil(&mut self, input: &Input, seen: &mut Vec<Seen>, _: &[SaSeen], _: &PeerConfig) {
         if matches!(input, Input::Datagram(..)) && !std::mem::replace(&mut self.done, true) {
             let (inbound_key, outbound_key) = ([1; 32], [2; 32]);
             seen.push(Seen::Installed { inbound: 0x1000, outbound: 0x2000, inbound_key, outbound_key });
         }
     }
 }
-
