@@ -49,7 +49,10 @@ impl Endpoint {
                 ..*header
             };
             let message = plain_message(answer, &[Payload::Notify(Notify::new(NotifyType::INVALID_MAJOR_VERSION))]);
-            self.outputs.push_back(Output::Transmit(Transmit { path, message }));
+            // Nobody negotiates with a header alone, and a longer answer would be worth a forged sender's while.
+            if message.len() <= header.length as usize {
+                self.outputs.push_back(Output::Transmit(Transmit { path, message }));
+            }
         }
         self.ignore(path, IgnoredReason::Version);
     }

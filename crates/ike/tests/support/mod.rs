@@ -11,6 +11,7 @@ pub mod model;
 mod pair;
 mod plane;
 pub mod puppet;
+pub mod rig;
 pub mod soak;
 
 pub use checks::{Violation, agreement};

@@ -1,5 +1,6 @@
 //! What is checked: an endpoint, seen from outside only. And endpoints with a planted flaw, which the checker must find.
 
+use super::local::Message;
 use super::scenario::{Command, Scenario};
 use crypto::{Rng, SeededRng, SimProvider};
 use ike::Endpoint;
@@ -215,24 +216,36 @@ impl<F: Flaw> Subject for Flawed<F> {
     }
 }
 
-/// Says that the peer is authenticated as soon as keys are agreed with somebody: the class of CVE-2014-2338, where an SA
-/// that nobody authenticated counted as established.
+/// Says that the peer is authenticated as soon as it speaks to somebody under two SPIs: the class of CVE-2014-2338, where
+/// an SA that nobody authenticated counted as established.
 #[derive(Default)]
 pub struct BelievesEarly {
-    said: Vec<IkeSpi>,
+    said: Vec<(IkeSpi, IkeSpi)>,
 }
 
 impl Flaw for BelievesEarly {
     fn spoil(&mut self, input: &Input, seen: &mut Vec<Seen>, sas: &[SaSeen], peer: &PeerConfig) {
-        let Input::Datagram(_, message) = input else { return };
-        let v1 = message.get(17).is_some_and(|version| version >> 4 == 1);
-        seen.retain(|seen| !matches!(seen, Seen::Up { .. }));
-        for sa in sas.iter().filter(|sa| !sa.remote.is_zero()) {
-            if !self.said.contains(&sa.local) {
-                self.said.push(sa.local);
-                let id = peer.remote_id.clone().expect("the identity it expects");
-                seen.push(Seen::Up { v1, local: sa.local, remote: sa.remote, initiator: sa.initiator, id });
+        if !matches!(input, Input::Datagram(..)) {
+            return;
+        }
+        let sent = seen.iter().filter_map(|seen| match seen {
+            Seen::Sent(path, octets) => {
+                let message = Message { sender: None, path: *path, octets: octets.clone() };
+                Some((message.spis(), message.major() == 1))
             }
+            Seen::Up { .. } | Seen::Installed { .. } => None,
+        });
+        let sent: Vec<_> = sent.filter(|((_, r), _)| !r.is_zero()).collect();
+        seen.retain(|seen| !matches!(seen, Seen::Up { .. }));
+        for ((i, r), v1) in sent {
+            if self.said.contains(&(i, r)) {
+                continue;
+            }
+            self.said.push((i, r));
+            let initiator = sas.iter().any(|sa| sa.initiator && sa.local == i);
+            let (local, remote) = if initiator { (i, r) } else { (r, i) };
+            let id = peer.remote_id.clone().expect("the identity it expects");
+            seen.push(Seen::Up { v1, local, remote, initiator, id });
         }
     }
 }
