@@ -15,7 +15,9 @@ use crate::v2::exchange::create_child::Nonces;
 use crate::v2::payloads::Payloads;
 use crate::v2::select_peer::{Peers, by_address};
 use crate::v2::{Features, IkeSa, Session, State};
-use crate::wire::{Flags, Header, IkeSpi, Notify, NotifyType, Payload, PayloadType, parse_payloads, plain_message};
+use crate::wire::{
+    Flags, Header, IkeSpi, Notify, NotifyType, Payload, PayloadType, Proposal, parse_payloads, plain_message,
+};
 use crypto::Group;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,6 +28,9 @@ struct Request<'a> {
     message: &'a [u8],
     payloads: &'a Payloads,
     nonce: &'a [u8],
+    offer: &'a [Proposal],
+    /// Group and public value.
+    share: (u16, &'a [u8]),
     path: Path,
 }
 
@@ -46,8 +51,11 @@ impl Endpoint {
         let Some(payloads) = payloads.ok().and_then(|payloads| Payloads::new(payloads).ok()) else {
             return self.ignore(path, IgnoredReason::Malformed);
         };
-        let Some(nonce) = payloads.nonce() else { return self.ignore(path, IgnoredReason::Malformed) };
-        let request = Request { header, message, payloads: &payloads, nonce, path };
+        // A message without these is none, and so short that a cookie would be a longer answer.
+        let (Some(nonce), Some(offer), Some(share)) = (payloads.nonce(), payloads.sa(), payloads.ke()) else {
+            return self.ignore(path, IgnoredReason::Malformed);
+        };
+        let request = Request { header, message, payloads: &payloads, nonce, offer, share, path };
         if !self.cookie_in_order(&request, now) {
             return;
         }
@@ -95,9 +103,7 @@ impl Endpoint {
         if self.half_open.len() >= self.config.half_open_limit {
             return self.ignore(request.path, IgnoredReason::HalfOpenLimit);
         }
-        let (Some(offer), Some((number, public))) = (request.payloads.sa(), request.payloads.ke()) else {
-            return self.ignore(request.path, IgnoredReason::Malformed);
-        };
+        let (offer, (number, public)) = (request.offer, request.share);
         let peers = Peers { all: &self.peers, disabled: &self.disabled };
         let (local, remote) = (request.path.local.ip(), request.path.remote.ip());
         let peers: Vec<Arc<PeerConfig>> = by_address(peers, local, remote).into_iter().cloned().collect();

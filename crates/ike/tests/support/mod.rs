@@ -7,9 +7,11 @@ mod checks;
 mod configs;
 mod end;
 pub mod forge;
+pub mod model;
 mod pair;
 mod plane;
 pub mod puppet;
+pub mod rig;
 pub mod soak;
 pub mod v1;
 
