@@ -178,6 +178,17 @@ impl PacketKey {
         Ok(text)
     }
 
+    /// Whether `buf` is what [`Self::seal`] would have made, had it cut the MAC to `icv_len` octets. Opens nothing: it tells
+    /// a peer that truncates otherwise from one that has other keys. Never with an AEAD, whose tag has one length.
+    pub fn is_sealed_with_icv_of(&self, icv_len: usize, aad: &[u8], trailer: &[u8], buf: &[u8]) -> bool {
+        let (Protection::Cbc { mac, .. } | Protection::Null { mac }) = &self.protection else { return false };
+        let Some(sealed_len) = buf.len().checked_sub(icv_len) else { return false };
+        let (sealed, icv) = buf.split_at(sealed_len);
+        let whole = sealed_len.checked_sub(self.iv_len()).is_some_and(|text| text.is_multiple_of(self.block_len()));
+        let computed = mac.compute(&[aad, sealed, trailer]);
+        whole && icv_len > 0 && computed.as_slice().get(..icv_len).is_some_and(|expected| ct_eq(expected, icv))
+    }
+
     /// The buffer as IV, text and ICV, all lengths checked.
     fn split<'b>(&self, trailer: &[u8], buf: &'b mut [u8]) -> Result<Split<'b>, CryptoError> {
         if self.cipher.is_aead() && !trailer.is_empty() {

@@ -1,10 +1,10 @@
 //! A child SA as others see it, whichever version of IKE made it: RFC 7296's CHILD_SA, RFC 2409's pair of IPsec SAs.
 
-use crate::config::{ChildName, Lifetime};
+use crate::config::{ChildConfig, ChildName, Lifetime};
 use crate::event::{ChildId, Role};
 use crate::proposal::EspChoice;
 use crate::retransmit::jittered;
-use crypto::Rng;
+use crypto::{Integrity, Rng};
 use ipsec::{SpiPair, TrafficSelector};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,16 @@ pub enum ChildState {
     Replaced(ChildId),
     /// It lost a collision; whoever made it deletes it.
     Redundant,
+}
+
+/// What was agreed on, as the peer means it: in the draft before RFC 4868 the number of HMAC-SHA2-256 stood for 96 bits, so
+/// only the configuration can tell.
+pub(crate) fn as_meant(mut choice: EspChoice, config: Option<&ChildConfig>) -> EspChoice {
+    let truncated = config.is_some_and(|config| config.sha256_96);
+    if truncated && choice.suite.integrity == Some(Integrity::HmacSha2_256_128) {
+        choice.suite.integrity = Some(Integrity::HmacSha2_256_96);
+    }
+    choice
 }
 
 /// When to rekey and when to give up on an SA made at `now`: (rekey, expiry).

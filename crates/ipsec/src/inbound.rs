@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crypto::{CryptoError, PacketKey};
+use crypto::{CryptoError, Integrity, PacketKey};
 use packet::{FlowKey, IpVersion, IpView};
 
 use crate::drop_reason::DropReason;
@@ -168,6 +168,31 @@ impl InboundSa {
             flow,
             first_on_this_sa: !self.delivered.load(Ordering::Relaxed) && !self.delivered.swap(true, Ordering::Relaxed),
         })
+    }
+
+    /// What a packet that [`Self::open`] refused was sealed with, where that is HMAC-SHA2-256 cut to another length than ours
+    /// and everything else is right: 96 bits before RFC 4868, 128 since. Both have one number in IKE, so such a peer's tunnel
+    /// comes up and no packet passes. The packet must be as it came; a MAC's refusal leaves it so.
+    #[must_use]
+    pub fn other_truncation(&self, esp: &[u8]) -> Option<Integrity> {
+        let other = match self.suite.integrity? {
+            Integrity::HmacSha2_256_128 => Integrity::HmacSha2_256_96,
+            Integrity::HmacSha2_256_96 => Integrity::HmacSha2_256_128,
+            Integrity::HmacSha1_96
+            | Integrity::HmacSha2_384_192
+            | Integrity::HmacSha2_512_256
+            | Integrity::AesXcbc96
+            | Integrity::AesCmac96 => return None,
+        };
+        let (header, body) = esp.split_first_chunk::<ESP_HEADER_LEN>()?;
+        let [spi @ .., s0, s1, s2, s3] = *header;
+        if spi != self.spi.to_be_bytes() {
+            return None;
+        }
+        let sequence = self.sequence(u32::from_be_bytes([s0, s1, s2, s3])).ok()?;
+        let around = Associated::new(self.suite, self.spi, sequence);
+        let fits = self.key.is_sealed_with_icv_of(other.icv_len(), around.aad(), around.trailer(), body);
+        fits.then_some(other)
     }
 
     /// The number of 64 bits of a packet whose replay check passes, before its ICV is looked at.

@@ -131,6 +131,38 @@ fn keys_of_another_suite_are_refused() {
     }
 }
 
+/// The draft before RFC 4868 cut HMAC-SHA2-256 to 96 bits under the number that now means 128.
+#[test]
+fn a_peer_that_truncates_otherwise_is_recognised_and_nothing_else_is() {
+    for cipher in [Cipher::AesCbc128, Cipher::AesCbc256, Cipher::Null] {
+        for esn in [false, true] {
+            let suite = |mac| EspSuite { esn, ..EspSuite::with_mac(cipher, mac) };
+            let (long, short) = (suite(Integrity::HmacSha2_256_128), suite(Integrity::HmacSha2_256_96));
+            for (theirs, ours) in [(long, short), (short, long)] {
+                let (sender, receiver) = (outbound(theirs), inbound(ours, 64));
+                for payload in 0..40 {
+                    let mut esp = seal(&sender, &packet_v4(payload));
+                    let before = esp.clone();
+                    assert!(receiver.open(&mut esp).is_err());
+                    assert_eq!(esp, before);
+                    assert_eq!(receiver.other_truncation(&esp), theirs.integrity, "{theirs} {payload}");
+                    esp[12] ^= 1;
+                    assert_eq!(receiver.other_truncation(&esp), None, "other keys or damage");
+                    assert_eq!(receiver.other_truncation(&esp[..7]), None);
+                }
+                assert_eq!((receiver.packets(), receiver.highest_sequence()), (0, 0), "looking changes nothing");
+                let same = seal(&outbound(ours), &packet_v4(9));
+                assert_eq!(receiver.other_truncation(&same), None, "what would open is nothing else");
+            }
+        }
+    }
+    for suite in all_suites() {
+        let esp = seal(&outbound(suite), &packet_v4(9));
+        assert_eq!(inbound(suite, 64).other_truncation(&esp), None, "{suite}");
+    }
+    assert_eq!(EspSuite::with_mac(Cipher::AesCbc128, Integrity::HmacSha2_256_96).name(), "aes128-sha256_96");
+}
+
 #[test]
 fn secrets_are_not_shown() {
     let suite = EspSuite::aead(Cipher::AesGcm16_128);

@@ -180,6 +180,7 @@ impl Endpoint {
     /// A negotiation of ours failed: the next address, after a pause that grows.
     pub(super) fn connect_failed(&mut self, peer: &PeerName, reason: DownReason, now: Instant) {
         let Some(config) = self.peers.get(peer).cloned() else { return };
+        self.v1_give_up_orphans(&config, &reason, now);
         let Some(state) = self.states.get_mut(peer) else { return };
         let superseded =
             matches!(reason, DownReason::Superseded | DownReason::Administrative | DownReason::Reconfigured);

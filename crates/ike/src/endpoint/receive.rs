@@ -14,7 +14,7 @@ impl Endpoint {
         }
         let Ok(header) = Header::parse(message) else { return self.ignore(path, IgnoredReason::Malformed) };
         if header.major != 2 {
-            return self.refuse_version(&header, path);
+            return self.refuse_version(&header, message, path);
         }
         let first = header.exchange == ExchangeType::IkeSaInit && !header.flags.response && header.flags.initiator;
         if first && header.responder_spi.is_zero() && header.message_id == 0 {
@@ -37,8 +37,9 @@ impl Endpoint {
         self.outputs.push_back(Output::Event(Event::Ignored { path, reason }));
     }
 
-    /// RFC 7296 §2.5: a higher major version is told ours, in the clear; nothing is remembered.
-    fn refuse_version(&mut self, header: &Header, path: Path) {
+    /// RFC 7296 §2.5: a higher major version is told ours, in the clear; nothing is remembered. Never in more octets than
+    /// were sent: the address may be made up.
+    fn refuse_version(&mut self, header: &Header, received: &[u8], path: Path) {
         if header.major > 2 && !header.flags.response {
             let answer = Header {
                 next_payload: PayloadType::None,
@@ -49,8 +50,7 @@ impl Endpoint {
                 ..*header
             };
             let message = plain_message(answer, &[Payload::Notify(Notify::new(NotifyType::INVALID_MAJOR_VERSION))]);
-            // Nobody negotiates with a header alone, and a longer answer would be worth a forged sender's while.
-            if message.len() <= header.length as usize {
+            if message.len() <= received.len() {
                 self.outputs.push_back(Output::Transmit(Transmit { path, message }));
             }
         }

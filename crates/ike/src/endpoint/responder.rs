@@ -83,9 +83,14 @@ impl Endpoint {
         false
     }
 
+    /// An error in clear, or a cookie. Never longer than the request, whose sender may have made up its address: no honest
+    /// one is so short.
     fn refuse(&mut self, request: &Request<'_>, notify: Notify) {
         let header = answer_header(request.header, IkeSpi::ZERO);
         let message = plain_message(header, &[Payload::Notify(notify)]);
+        if message.len() > request.message.len() {
+            return self.ignore(request.path, IgnoredReason::Malformed);
+        }
         self.outputs.push_back(Output::Transmit(Transmit { path: request.path, message }));
     }
 

@@ -1,8 +1,9 @@
 //! Cisco's IKE fragmentation: the octets of a whole ISAKMP message, cut up, each part behind an ISAKMP header of its own
-//! with one payload of type 132. Nothing protects a fragment, so what is not whole yet is worth nothing and bounded tightly.
+//! with one payload of type 132. That header has phase 1's exchange type and no message ID, whatever the message is: so
+//! everybody does it. Nothing protects a fragment, so what is not whole yet is worth nothing and bounded tightly.
 
 use super::IsakmpSa;
-use super::wire::{Fragment, Header, PayloadType};
+use super::wire::{ExchangeType, Fragment, Header, PayloadType};
 
 /// Fragments of one message: 16 of 500 octets and more hold every message of phase 1 and quick mode.
 const MAX_FRAGMENTS: u8 = 16;
@@ -60,13 +61,16 @@ impl IsakmpSa {
         let Some(count) = u8::try_from(count).ok().filter(|count| *count <= MAX_FRAGMENTS) else {
             return vec![message];
         };
+        let exchange =
+            if header.exchange == ExchangeType::Aggressive { ExchangeType::Aggressive } else { ExchangeType::MainMode };
         let parts = message.chunks(room).zip(1..=count).map(|(data, number)| {
             let fragment = Fragment { id: self.next_fragment_id, number, last: number == count, data: data.to_vec() };
             let body = fragment.write();
             let mut out = Vec::with_capacity(Header::LEN + body.len());
             let length = u32::try_from(Header::LEN + body.len()).unwrap_or(u32::MAX);
             let flags = super::wire::Flags::default();
-            Header { next_payload: PayloadType::Fragment, flags, length, ..*header }.write(&mut out);
+            let next_payload = PayloadType::Fragment;
+            Header { next_payload, exchange, flags, message_id: 0, length, ..*header }.write(&mut out);
             out.extend_from_slice(&body);
             out
         });

@@ -154,10 +154,9 @@ impl IsakmpSa {
         let fragment = Fragment::parse(received.body()).map_err(|_| IgnoredReason::Fragment)?;
         let Some(message) = self.fragments.add(fragment) else { return Ok(()) };
         let header = Header::parse(&message).map_err(|_| IgnoredReason::Fragment)?;
-        let same = (header.initiator_cookie, header.exchange)
-            == (received.header.initiator_cookie, received.header.exchange)
-            && header.next_payload != PayloadType::Fragment;
-        if !same {
+        // Whatever the fragments' own headers say of exchange and message ID: peers write the first exchange's there.
+        let cookies = |header: &Header| (header.initiator_cookie, header.responder_cookie);
+        if cookies(&header) != cookies(received.header) || header.next_payload == PayloadType::Fragment {
             return Err(IgnoredReason::Fragment);
         }
         let whole = Received { header: &header, message: &message, path: received.path };

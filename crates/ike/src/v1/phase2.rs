@@ -3,12 +3,13 @@
 //! IKEv1 does not say that an SA replaces another; it follows from name and selectors. Rules here:
 //! - Inbound is installed before the peer can know the SA. Outbound changes over when the peer is heard on the new SA or has
 //!   confirmed it, at the latest after [`SWITCH`]: a peer may install its own half later than it answers.
-//! - Who began the exchange that made the newer SA deletes the older one, once the newer is proven; until then it accepts.
+//! - Who began the exchange that made the newer SA deletes the older one, once the newer is proven and the peer sends on the
+//!   older one no longer; the other end does so if nobody did. Until then it accepts.
 //! - Exchanges of both ends that crossed make two SAs: the one with the lowest nonce goes, as in RFC 7296 §2.8.1. The end
-//!   that saw no crossing keeps both and lets the other one delete.
+//!   that saw no crossing may think otherwise for a while: both accept both.
 
 use super::IsakmpSa;
-use crate::child::{ChildSa, ChildState, LINGER, lifetime_ends};
+use crate::child::{ChildSa, ChildState, LINGER, as_meant, lifetime_ends};
 use crate::config::{ChildName, Lifetime, Path, PeerName};
 use crate::context::{Action, Context};
 use crate::event::{ChildId, ChildInstall, DownReason, Event, Output, Role};
@@ -24,10 +25,16 @@ pub(crate) const MAX_CHILDREN: usize = 256;
 const SWITCH: Duration = Duration::from_secs(2);
 /// The same for a first SA, which replaces nothing: time for the peer to install its half after our last message.
 const FIRST_SWITCH: Duration = Duration::from_millis(60);
-/// A replaced SA is deleted this long after its successor came.
+/// A replaced SA that is ours to delete is deleted this long after its successor came.
 const DELETE_AFTER: Duration = Duration::from_secs(10);
-/// And looked at again this much later if the successor is not proven yet.
+/// One that the peer should delete, and does not.
+const OVERDUE_DELETE: Duration = Duration::from_secs(60);
+/// And looked at again this much later if it is too early.
 const DELETE_RETRY: Duration = Duration::from_secs(5);
+/// The peer still sends on an SA if it was heard on it this lately.
+const LATELY: Duration = Duration::from_secs(3);
+/// A peer that had not got our third message would have repeated its second one within this time.
+const PROVEN_AFTER: Duration = Duration::from_secs(90);
 
 /// Work that waits for an ISAKMP SA.
 #[derive(Clone, PartialEq, Debug)]
@@ -129,16 +136,12 @@ impl Phase2 {
         let peer = &isakmp.peer;
         let config = peer.child(&new.name);
         let (rekey_at, expires_at) = lifetime_ends(&new.lifetime, cx.now, cx.rng);
-        let mut suite = new.choice.suite;
-        if config.is_some_and(|config| config.sha256_96) && suite.integrity == Some(crypto::Integrity::HmacSha2_256_128)
-        {
-            suite.integrity = Some(crypto::Integrity::HmacSha2_256_96);
-        }
+        let choice = as_meant(new.choice, config);
         cx.outputs.push_back(Output::InstallChild(Box::new(ChildInstall {
             child,
             peer: peer.name.clone(),
             name: new.name.clone(),
-            suite,
+            suite: choice.suite,
             spis: new.spis,
             outbound_keys: new.outbound_keys,
             inbound_keys: new.inbound_keys,
@@ -156,7 +159,7 @@ impl Phase2 {
             id: child,
             name: new.name,
             spis: new.spis,
-            choice: EspChoice { suite, ..new.choice },
+            choice,
             local: vec![new.local],
             remote: vec![new.remote],
             state: ChildState::Installed,
@@ -249,7 +252,7 @@ impl Phase2 {
         old.resting_rekey = old.sa.rekey_at.take();
         old.activate_at = None;
         let ours = if crossed { old.sa.role == Role::Initiator } else { winner_is_ours };
-        old.delete_at = ours.then_some(cx.now + DELETE_AFTER);
+        old.delete_at = Some(cx.now + if ours { DELETE_AFTER } else { OVERDUE_DELETE });
         // What waited to replace it has nothing to do any more.
         self.queue.retain(|queued| queued.task != Task::Rekey(loser));
     }
@@ -275,8 +278,10 @@ impl Phase2 {
         self.pass_on(id, successor, &reason, cx);
         let other = self.has_child(&removed.sa.name);
         let superseded = matches!(reason, DownReason::Redundant | DownReason::Superseded);
-        let linger =
-            if removed.sa.state != ChildState::Installed || other || superseded { LINGER } else { Duration::ZERO };
+        // What an operator takes down is down.
+        let wanted =
+            reason != DownReason::Administrative && (removed.sa.state != ChildState::Installed || other || superseded);
+        let linger = if wanted { LINGER } else { Duration::ZERO };
         cx.outputs.push_back(Output::RemoveChild { child: id, linger });
         cx.spis.release_child(removed.sa.spis.inbound, cx.now + linger);
         if tell {
@@ -354,14 +359,16 @@ impl Phase2 {
         }
     }
 
-    /// Deletes a replaced SA once its successor is proven.
+    /// Deletes a replaced SA once its successor is proven and the peer has turned to it.
     fn delete_if_succeeded(&mut self, id: ChildId, peer: &PeerName, cx: &mut Context<'_>) {
         let Some(child) = self.children.get(&id) else { return };
-        let proven = match child.sa.state {
-            ChildState::Replaced(by) => self.children.get(&by).is_some_and(|by| by.proven),
+        let proven = |by: &IpsecSa| by.proven || by.sa.installed + PROVEN_AFTER <= cx.now;
+        let succeeded = match child.sa.state {
+            ChildState::Replaced(by) => self.children.get(&by).is_some_and(proven),
             ChildState::Installed | ChildState::Redundant => false,
         };
-        if proven {
+        let in_use = child.last_heard.is_some_and(|at| cx.now < at + LATELY);
+        if succeeded && !in_use {
             return self.remove(id, DownReason::Superseded, true, peer, cx);
         }
         if let Some(child) = self.children.get_mut(&id) {

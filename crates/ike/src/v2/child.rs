@@ -1,8 +1,8 @@
 //! A CHILD_SA as its IKE SA sees it: SPIs, selectors, age, and what is to become of it.
 
 use super::{IkeSa, Task};
-use crate::child::LINGER;
 pub(crate) use crate::child::{ChildSa, ChildState, lifetime_ends};
+use crate::child::{LINGER, as_meant};
 use crate::config::{ChildName, Lifetime};
 use crate::context::{Action, Context};
 use crate::event::{ChildId, ChildInstall, DownReason, Event, Output, Role};
@@ -51,6 +51,7 @@ impl IkeSa {
         let child = cx.new_child_id();
         let peer = std::sync::Arc::clone(&self.peer);
         let config = peer.child(&new.name);
+        let choice = as_meant(new.choice, config);
         let lifetime = config.map_or(Lifetime::of(Duration::from_secs(3600)), |config| config.lifetime);
         let (rekey_at, expires_at) = lifetime_ends(&lifetime, cx.now, cx.rng);
         let (outbound_keys, inbound_keys) = match new.role {
@@ -61,7 +62,7 @@ impl IkeSa {
             child,
             peer: peer.name.clone(),
             name: new.name.clone(),
-            suite: new.choice.suite,
+            suite: choice.suite,
             spis: new.spis,
             outbound_keys,
             inbound_keys,
@@ -78,7 +79,7 @@ impl IkeSa {
             name: new.name.clone(),
             child,
             spis: new.spis,
-            choice: new.choice,
+            choice,
             replaces: new.replaces,
             role: new.role,
         });
@@ -86,7 +87,7 @@ impl IkeSa {
             id: child,
             name: new.name,
             spis: new.spis,
-            choice: new.choice,
+            choice,
             local: new.local,
             remote: new.remote,
             state: ChildState::Installed,

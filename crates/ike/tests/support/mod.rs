@@ -14,6 +14,7 @@ pub mod puppet;
 pub mod puppet_v1;
 pub mod rig;
 pub mod soak;
+pub mod v1;
 
 pub use checks::{Violation, agreement};
 pub use configs::{child, child_config, minutes, seconds, site_a, site_b};

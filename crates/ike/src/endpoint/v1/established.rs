@@ -93,6 +93,13 @@ impl Endpoint {
         let Some(sa) = self.v1.sas.get(&cookie) else { return };
         let (peer, created) = (sa.peer.name.clone(), sa.created);
         let Some(id) = sa.remote_id.clone() else { return };
+        // The IPsec SAs first: nothing may be sent on them while the rest is cleared up.
+        self.with_phase2(&peer, now, |phase2, cx| {
+            let old = phase2.of(&id).filter(|child| child.sa.installed < created).map(|child| child.sa.id);
+            for child in old.collect::<Vec<_>>() {
+                phase2.remove(child, DownReason::Superseded, false, &peer, cx);
+            }
+        });
         for other in self.v1_others(cookie, &id) {
             let gone = match (self.v1.sas.get(&cookie), self.v1.sas.get(&other)) {
                 (Some(made), Some(found)) => found.is_usable() && !simultaneous(made, found),
@@ -102,12 +109,6 @@ impl Endpoint {
                 self.with_v1(other, now, |sa, phase2, cx| sa.close(DownReason::Superseded, phase2, cx));
             }
         }
-        self.with_phase2(&peer, now, |phase2, cx| {
-            let old = phase2.of(&id).filter(|child| child.sa.installed < created).map(|child| child.sa.id);
-            for child in old.collect::<Vec<_>>() {
-                phase2.remove(child, DownReason::Superseded, false, &peer, cx);
-            }
-        });
         let v2: Vec<IkeSpi> =
             self.sas_of_v2(&peer).filter(|sa| sa.established.is_some()).map(|sa| sa.local_spi).collect();
         for spi in v2 {

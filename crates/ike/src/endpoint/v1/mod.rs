@@ -19,7 +19,7 @@ use crate::v1::message::Received;
 use crate::v1::phase2::{IpsecSa, Phase2};
 use crate::v1::wire::{ExchangeType, Header, PayloadType};
 use crate::wire::IkeSpi;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -33,6 +33,8 @@ pub(super) struct V1 {
     pub(super) sas: BTreeMap<IkeSpi, IsakmpSa>,
     pub(super) phase2: BTreeMap<PeerName, Phase2>,
     half_open: HalfOpen,
+    /// The others: a flood of first messages must not make finding them slow.
+    by_peer: BTreeMap<PeerName, BTreeSet<IkeSpi>>,
 }
 
 /// First messages that were answered and whose senders proved nothing yet, oldest first.
@@ -91,7 +93,7 @@ impl V1 {
 
     /// The ISAKMP SAs of a peer.
     pub(super) fn of<'a>(&'a self, peer: &'a PeerName) -> impl Iterator<Item = &'a IsakmpSa> {
-        self.sas.values().filter(move |sa| &sa.peer.name == peer && !sa.is_half_open())
+        self.by_peer.get(peer).into_iter().flatten().filter_map(|cookie| self.sas.get(cookie))
     }
 
     /// The newest established one, of those with this identity if one is given.
@@ -238,6 +240,7 @@ impl Endpoint {
         }
         if !sa.is_half_open() {
             self.v1.half_open.remove(cookie);
+            self.v1.by_peer.entry(sa.peer.name.clone()).or_default().insert(cookie);
         }
         let due = sa.poll_timeout(self.config.half_open_timeout);
         self.timers.set_sa(cookie, due);
@@ -248,6 +251,12 @@ impl Endpoint {
         self.v1.half_open.remove(cookie);
         self.timers.set_sa(cookie, None);
         self.spis.release_ike(cookie);
+        if let Some(cookies) = self.v1.by_peer.get_mut(&sa.peer.name) {
+            cookies.remove(&cookie);
+            if cookies.is_empty() {
+                self.v1.by_peer.remove(&sa.peer.name);
+            }
+        }
         if let Some(state) = self.states.get_mut(&sa.peer.name) {
             state.sas.remove(&cookie);
         }

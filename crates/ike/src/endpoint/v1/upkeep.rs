@@ -4,9 +4,9 @@ use super::super::peers::RESPONDER_PATIENCE;
 use super::super::timers::Waiter;
 use super::Endpoint;
 use crate::config::{ChildName, Path, PeerConfig, PeerName};
-use crate::event::{Event, Output, Role};
+use crate::event::{DownReason, Event, Output, Role};
 use crate::v1::phase1::Offered;
-use crate::v1::phase2::Task;
+use crate::v1::phase2::{IpsecSa, Task};
 use crate::v1::quick_mode::MAX_OURS;
 use crate::v1::wire::SaPayload;
 use crate::v1::{IsakmpSa, State};
@@ -30,6 +30,15 @@ impl Endpoint {
         peer.dpd.interval.is_some()
             && self.v1.children(&peer.name).next().is_some()
             && self.v1.live(&peer.name, None).is_none()
+    }
+
+    /// Phase 1 did not succeed, and IPsec SAs are without an ISAKMP SA: those on which the peer was silent for as long as it
+    /// takes to find it dead go. Nobody else would find it.
+    pub(in super::super) fn v1_give_up_orphans(&mut self, config: &PeerConfig, reason: &DownReason, now: Instant) {
+        let (true, Some(interval)) = (self.v1_orphaned(config), config.dpd.interval) else { return };
+        let patience = interval + config.dpd.timeout;
+        let silent = |child: &IpsecSa| child.last_heard.unwrap_or(child.sa.installed) + patience <= now;
+        self.v1_remove_children(&config.name, reason, now, silent);
     }
 
     /// Whether a child is there, or a quick mode of ours for it under way.

@@ -5,15 +5,12 @@ use super::super::message::{Outcome, Received};
 use super::super::wire::{IdPayload, NotifyType, Payload};
 use super::super::{IsakmpSa, Session};
 use super::{Exchanged, hash, notified, only};
-use crate::config::{PeerConfig, Version};
+use crate::config::{KEYS_TRIED, PeerConfig, Version};
 use crate::context::Context;
 use crate::event::{DownReason, Event, IgnoredReason, Role};
 use crate::id::Id;
 use crate::v2::select_peer::{Peers, by_address, listed};
 use std::sync::Arc;
-
-/// Keys tried on one message: connections that share an address, most specific first.
-const MAX_KEYS: usize = 16;
 
 /// An initiator that proved who it is.
 pub(crate) struct Identified {
@@ -50,7 +47,7 @@ impl IsakmpSa {
         let fits =
             |peer: &&Arc<PeerConfig>| peer.versions.allow(Version::V1) && crate::v2::select_peer::allows(peer, suite);
         let found = by_address(peers, self.path.local.ip(), self.path.remote.ip());
-        found.into_iter().filter(fits).take(MAX_KEYS).cloned().collect()
+        found.into_iter().filter(fits).take(KEYS_TRIED).cloned().collect()
     }
 
     /// Message 5 of main mode: finds the key that decrypts it and the connection that expects who sent it.

@@ -4,7 +4,7 @@ use super::super::wire::{Attribute, Proposal, ProtocolId, SaPayload, Transform};
 use super::{MAX_TRANSFORMS, SECONDS, lifetimes, small};
 use crate::config::Lifetime;
 use crate::proposal::{IkeProposal, IkeSuite, ProposalDiff, prf_of};
-use crypto::{Cipher, Group, Integrity, Prf};
+use crypto::{Cipher, Group, Integrity};
 use std::time::Duration;
 
 const ENCRYPTION: u16 = 1;
@@ -73,15 +73,11 @@ fn key_bits(cipher: Cipher) -> Option<u64> {
 /// Every suite that a configuration allows and IKEv1 can say, in order of preference.
 fn suites(ours: &[IkeProposal]) -> Vec<IkeSuite> {
     let mut found: Vec<IkeSuite> = Vec::new();
-    for proposal in ours {
-        for cipher in proposal.ciphers.iter().copied().filter(|cipher| key_bits(*cipher).is_some()) {
-            for integrity in proposal.integrities.iter().copied().filter(|hash| hash_number(*hash).is_some()) {
-                let prf: Prf = prf_of(integrity);
-                if !proposal.prfs.contains(&prf) {
-                    continue;
-                }
+    for proposal in ours.iter().filter_map(|proposal| proposal.in_v1().ok()) {
+        for cipher in proposal.ciphers.iter().copied() {
+            for integrity in proposal.integrities.iter().copied() {
                 for group in proposal.groups.iter().copied() {
-                    let suite = IkeSuite { cipher, integrity: Some(integrity), prf, group };
+                    let suite = IkeSuite { cipher, integrity: Some(integrity), prf: prf_of(integrity), group };
                     if !found.contains(&suite) {
                         found.push(suite);
                     }

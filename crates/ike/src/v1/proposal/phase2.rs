@@ -114,19 +114,17 @@ fn integrity_number(integrity: Integrity) -> Option<u64> {
 /// Every choice that a configuration allows and IKEv1 can say, in order of preference.
 fn choices(ours: &[EspProposal]) -> Vec<EspChoice> {
     let mut found: Vec<EspChoice> = Vec::new();
-    for proposal in ours.iter().filter(|proposal| proposal.esn.contains(&false)) {
+    for proposal in ours.iter().filter_map(|proposal| proposal.in_v1().ok()) {
         let groups: Vec<Option<Group>> = match proposal.groups.as_slice() {
             [] => vec![None],
             groups => groups.iter().copied().map(Some).collect(),
         };
-        for cipher in proposal.ciphers.iter().copied().filter(|cipher| cipher_number(*cipher).is_some()) {
-            let integrities: Vec<Option<Integrity>> = if cipher.is_aead() {
-                vec![None]
-            } else {
-                let known = |integrity: &Integrity| integrity_number(*integrity).is_some();
-                proposal.integrities.iter().copied().filter(known).map(Some).collect()
-            };
-            for integrity in integrities {
+        let integrities: Vec<Option<Integrity>> = match proposal.integrities.as_slice() {
+            [] => vec![None],
+            integrities => integrities.iter().copied().map(Some).collect(),
+        };
+        for cipher in proposal.ciphers.iter().copied() {
+            for integrity in integrities.iter().copied() {
                 for group in groups.iter().copied() {
                     let choice = EspChoice { suite: EspSuite { cipher, integrity, esn: false }, group };
                     if !found.contains(&choice) {

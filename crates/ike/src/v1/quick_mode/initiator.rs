@@ -40,7 +40,7 @@ pub(crate) struct Asked {
 /// The groups of our proposals, none among them, in order of preference: one quick mode can offer one of them.
 pub(crate) fn groups(proposals: &[EspProposal]) -> Vec<Option<Group>> {
     let mut found: Vec<Option<Group>> = Vec::new();
-    for proposal in proposals {
+    for proposal in proposals.iter().filter_map(|proposal| proposal.in_v1().ok()) {
         let groups = proposal.groups.iter().copied().map(Some);
         let none = proposal.groups.is_empty().then_some(None);
         for group in groups.chain(none) {
@@ -181,12 +181,11 @@ impl IsakmpSa {
         let Some(session) = &self.session else { return Err(IgnoredReason::Unexpected) };
         let hash = keys::hash3(session.suite.prf, &session.keys.a, message_id, &agreed.ni, &agreed.nr);
         let third = [Payload::Hash(hash.expose().to_vec())];
-        let installed = self.install(agreed, phase2, cx);
+        self.install(agreed, phase2, cx);
         let Some((sent, _)) = self.seal(ExchangeType::QuickMode, message_id, &next, &third) else { return Ok(()) };
         self.send(&sent, cx);
-        let again = installed.and_then(|child| Self::third_again(child, cx.now));
         let until = Self::remembered(cx.now);
-        self.finish(Finished { message_id, received: received.digest(), sent, until, again }, cx.now);
+        self.finish(Finished { message_id, received: received.digest(), sent, until }, cx.now);
         Ok(())
     }
 

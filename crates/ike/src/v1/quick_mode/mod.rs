@@ -29,18 +29,15 @@ use initiator::Asked;
 use ipsec::{SpiPair, TrafficSelector};
 use std::time::{Duration, Instant};
 
-/// Quick modes of ours at a time: more wait.
-pub(crate) const MAX_OURS: usize = 16;
+/// Quick modes of ours at a time on one ISAKMP SA: more wait. Common peers keep the chains of three exchanges only, those
+/// of ended ones and of informationals among them.
+pub(crate) const MAX_OURS: usize = 1;
 /// Quick modes of the peer at a time.
 pub(crate) const MAX_THEIRS: usize = 32;
 /// How long an ended quick mode answers what comes again.
 const REMEMBERED: Duration = Duration::from_secs(120);
 /// And how many of them.
 const MAX_FINISHED: usize = 64;
-/// The initiator says its third message again after these times, unless the peer is heard on the new SA: it is lost more
-/// easily than all others, for nobody answers it.
-const THIRD_AGAIN: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(1500)];
-
 /// A quick mode under way.
 #[derive(Debug)]
 pub(crate) struct Quick {
@@ -78,8 +75,6 @@ pub(crate) struct Finished {
     pub(crate) received: [u8; 32],
     pub(crate) sent: Vec<Vec<u8>>,
     pub(crate) until: Instant,
-    /// The SAs of an initiator whose third message is said again, and when.
-    pub(crate) again: Option<(ChildId, Instant, usize)>,
 }
 
 /// What both ends know once the answer is there.
@@ -206,9 +201,7 @@ impl IsakmpSa {
 
     /// The next time at which quick modes need something.
     pub(crate) fn next_quick(&self) -> Option<Instant> {
-        let under_way = self.quick.values().map(|quick| quick.schedule.due());
-        let again = self.finished.iter().filter_map(|ended| ended.again.map(|(_, at, _)| at));
-        under_way.chain(again).min()
+        self.quick.values().map(|quick| quick.schedule.due()).min()
     }
 
     /// Repeats what is not answered, and gives up what was not answered for too long.
@@ -225,26 +218,6 @@ impl IsakmpSa {
             quick.schedule.sent_again(&policy, cx.now, cx.rng);
             let datagrams = quick.sent.clone();
             self.send(&datagrams, cx);
-        }
-        self.repeat_third(phase2, cx);
-    }
-
-    fn repeat_third(&mut self, phase2: &Phase2, cx: &mut Context<'_>) {
-        let mut repeated: Vec<Vec<u8>> = Vec::new();
-        for ended in &mut self.finished {
-            let Some((child, at, times)) = ended.again else { continue };
-            if at > cx.now {
-                continue;
-            }
-            let unproven = phase2.children.get(&child).is_some_and(|child| !child.proven);
-            if unproven {
-                repeated.extend(ended.sent.iter().cloned());
-            }
-            let next = THIRD_AGAIN.get(times + 1).filter(|_| unproven);
-            ended.again = next.map(|wait| (child, cx.now + *wait, times + 1));
-        }
-        if !repeated.is_empty() {
-            self.send(&repeated, cx);
         }
     }
 
@@ -270,10 +243,6 @@ impl IsakmpSa {
                 }
             }
         }
-    }
-
-    pub(crate) fn third_again(child: ChildId, now: Instant) -> Option<(ChildId, Instant, usize)> {
-        THIRD_AGAIN.first().map(|wait| (child, now + *wait, 0))
     }
 
     pub(crate) fn remembered(now: Instant) -> Instant {

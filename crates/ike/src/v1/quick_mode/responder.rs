@@ -210,7 +210,7 @@ impl IsakmpSa {
         let spi = spi.and_then(|spi| Some(u32::from_be_bytes(spi.try_into().ok()?))).and_then(Spi::new);
         let sent = self.send_notify(refusal.notify, spi, cx);
         let (message_id, until) = (received.header.message_id, Self::remembered(cx.now));
-        self.finish(Finished { message_id, received: received.digest(), sent, until, again: None }, cx.now);
+        self.finish(Finished { message_id, received: received.digest(), sent, until }, cx.now);
     }
 
     /// Message 3: the initiator is alive and has our answer.
@@ -235,7 +235,7 @@ impl IsakmpSa {
         self.follow(received.path, phase2, cx);
         phase2.confirm(child, &self.peer.name, cx);
         let until = Self::remembered(cx.now);
-        let ended = Finished { message_id, received: received.digest(), sent: Vec::new(), until, again: None };
+        let ended = Finished { message_id, received: received.digest(), sent: Vec::new(), until };
         self.finish(ended, cx.now);
         Ok(())
     }
@@ -247,7 +247,7 @@ impl IsakmpSa {
         let Some(quick) = self.quick.remove(&id) else { return };
         let received = quick.received.unwrap_or_default();
         let until = Self::remembered(now);
-        self.finish(Finished { message_id: id, received, sent: quick.sent, until, again: None }, now);
+        self.finish(Finished { message_id: id, received, sent: quick.sent, until }, now);
     }
 
     /// Message 2 under HASH(2).
