@@ -114,14 +114,19 @@ fn missing_payloads_in_every_exchange_of_version_2_harm_nothing() {
     }
     let (mut endpoint, _, now) = fresh();
     let mut puppet = Puppet::connected(1, &mut endpoint, now);
-    let before = children(&endpoint);
+    let (before, mut seed) = (children(&endpoint), 1);
     for exchange in [ExchangeType::CreateChildSa, ExchangeType::Informational, ExchangeType::IkeAuth] {
         for (what, payloads) in variations(&puppet.child_payloads(true)).into_iter().filter(|(w, _)| incomplete(w)) {
             let header = puppet.header(exchange, puppet.next_id, false);
             let request = puppet.seal(header, &payloads);
             let answered = !puppet.send(&mut endpoint, &request, now).messages.is_empty();
             puppet.next_id += u32::from(answered);
-            assert_eq!(children(&endpoint), before, "{exchange:?} {what}");
+            assert!(children(&endpoint) <= before, "{exchange:?} {what}");
+            if !is_up(&endpoint) {
+                // What breaks the rules ends the SA of whoever sent it.
+                seed += 1;
+                puppet = Puppet::connected(seed, &mut endpoint, now);
+            }
         }
     }
     assert!(is_up(&endpoint));
@@ -204,7 +209,7 @@ fn identifiers_of_the_other_version_leak_nowhere() {
             let message = puppet.seal_raw(header, first, &[0, 0, 0, 12, 0, 0, 0, 1, 1, 1, 0, 8], |_| {});
             let answered = !puppet.send(&mut endpoint, &message, now).messages.is_empty();
             puppet.next_id += u32::from(answered);
-            assert_eq!(children(&endpoint), before, "exchange {exchange}, payload {first}");
+            assert!(children(&endpoint) <= before, "exchange {exchange}, payload {first}");
             if !is_up(&endpoint) {
                 // Payloads that break the rules may end an SA of the peer's own.
                 puppet = Puppet::connected(u64::from(exchange) + 10, &mut endpoint, now);
@@ -518,13 +523,22 @@ fn authentication_bypass_through_state_and_method_is_not_to_be_had_in_version_1(
 
 #[test]
 fn unverified_integrity_changes_nothing_in_version_1() {
-    // The header of IKEv1 is protected by nothing: bits without a meaning may be anything.
+    // What the protocol leaves unprotected may be anything.
     let meaningless = |mutant: &[u8], message: &[u8]| {
+        // Bits of the header without a meaning.
         let mut same = mutant.to_vec();
-        same.len() == message.len() && {
-            (same[17], same[19]) = (message[17], same[19] & 1 | message[19] & !1);
-            same == message
-        }
+        (same[17], same[19]) = (message[17], same[19] & 1 | message[19] & !1);
+        // Whole blocks behind the last payload: they are padding (RFC 2409 appendix B).
+        let longer = mutant.len() > message.len() && (mutant.len() - message.len()) % 16 == 0;
+        // The proofs of phase 1 cover identities, not the notifications and NAT-D payloads behind them (RFC 2409 §5). The
+        // proofs end in the third block of main mode, in the second of aggressive mode.
+        let proved = match message[18] {
+            2 => v1::Header::LEN + 48,
+            4 => v1::Header::LEN + 32,
+            _ => usize::MAX,
+        };
+        let first = mutant.iter().zip(message).position(|(a, b)| a != b);
+        longer || same == message || mutant.len() == message.len() && first.is_some_and(|at| at >= proved)
     };
     for ike in V1 {
         let mut rig = Rig::started(&scenario(ike));
@@ -545,15 +559,16 @@ fn unverified_integrity_changes_nothing_in_version_1() {
                     let before = format!("{end:?}");
                     // Nothing is proved yet where message 5 comes: what does not decrypt is complained about once.
                     let message_5 = wire.message[18] == 2 && wire.to == 1;
-                    for mutant in damaged(&wire.message).filter(|mutant| !meaningless(mutant, &wire.message)) {
+                    for mutant in damaged(&wire.message).filter(|m| m.len() < 28 || !meaningless(m, &wire.message)) {
                         if wire.message[19] & 1 == 0 || message_5 {
                             break;
                         }
                         end.handle_datagram(wire.path, &mutant, now);
                         let said = drain(end);
-                        assert!(!said.up() && said.installed == 0);
+                        let place = || format!("{ike:?}: {mutant:02x?} of {:02x?}", wire.message);
+                        assert!(!said.up() && said.installed == 0, "{}", place());
                         let after = format!("{end:?}");
-                        assert!(before == after, "{ike:?}: {mutant:02x?} of {:02x?}\n{before}\n{after}", wire.message);
+                        assert!(before == after, "{}\n{before}\n{after}", place());
                         mutants += 1;
                     }
                     messages += 1;
