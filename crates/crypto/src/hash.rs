@@ -1,6 +1,7 @@
-//! Plain hashes: SHA-1 for NAT detection (RFC 7296 §2.23), SHA-256 for cookies (§2.6).
+//! Plain hashes: SHA-1 for NAT detection (RFC 7296 §2.23), SHA-256 for cookies (§2.6), and the whole family for IKEv1,
+//! whose NAT detection and first IV are made with the hash that was negotiated (RFC 3947 §3.2, RFC 2409 appendix B).
 
-use aws_lc_rs::digest::{Algorithm, Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
+use aws_lc_rs::digest::{Algorithm, Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512};
 
 /// SHA-1 (FIPS 180-4) of the concatenation of `parts`.
 pub fn sha1(parts: &[&[u8]]) -> [u8; 20] {
@@ -10,6 +11,16 @@ pub fn sha1(parts: &[&[u8]]) -> [u8; 20] {
 /// SHA-256 (FIPS 180-4) of the concatenation of `parts`.
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     digest(&SHA256, parts)
+}
+
+/// SHA-384 (FIPS 180-4) of the concatenation of `parts`.
+pub fn sha384(parts: &[&[u8]]) -> [u8; 48] {
+    digest(&SHA384, parts)
+}
+
+/// SHA-512 (FIPS 180-4) of the concatenation of `parts`.
+pub fn sha512(parts: &[&[u8]]) -> [u8; 64] {
+    digest(&SHA512, parts)
 }
 
 fn digest<const N: usize>(algorithm: &'static Algorithm, parts: &[&[u8]]) -> [u8; N] {

@@ -1,4 +1,4 @@
-//! Cipher suites, PRFs, key exchanges and secrets, as IKEv2 and ESP name them.
+//! Cipher suites, PRFs, key exchanges and secrets, as IKE and ESP name them.
 //!
 //! What this crate decides: which bytes go into which primitive, how long every key is, and which values a
 //! peer sent are refused. The primitives are AWS-LC's wherever it has them (AES in every mode, HMAC, CMAC,
@@ -10,6 +10,7 @@
 //! caller's generator.
 
 mod cbc_iv;
+mod cbc_key;
 mod ecdh;
 mod error;
 mod group;
@@ -25,9 +26,10 @@ mod sim_provider;
 mod suite;
 
 pub use cbc_iv::CbcIv;
+pub use cbc_key::CbcKey;
 pub use error::CryptoError;
 pub use group::Group;
-pub use hash::{sha1, sha256};
+pub use hash::{sha1, sha256, sha384, sha512};
 pub use packet_key::PacketKey;
 pub use prf::Prf;
 pub use provider::{KeyExchange, Provider, RealProvider};

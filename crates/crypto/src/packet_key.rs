@@ -178,6 +178,21 @@ impl PacketKey {
         Ok(text)
     }
 
+    /// Whether `buf`, which is IV ‖ ciphertext ‖ ICV, would be authentic if the MAC were cut to `icv_len` octets: the
+    /// question to ask about a peer that truncates in another way. Nothing is decrypted; `false` with an AEAD.
+    pub fn is_authentic_with_icv_len(&self, icv_len: usize, aad: &[u8], trailer: &[u8], buf: &[u8]) -> bool {
+        let mac = match &self.protection {
+            Protection::Aead { .. } => return false,
+            Protection::Cbc { mac, .. } | Protection::Null { mac } => mac,
+        };
+        let Some((text, icv)) = buf.len().checked_sub(icv_len).and_then(|len| buf.split_at_checked(len)) else {
+            return false;
+        };
+        let blocks = text.len().checked_sub(self.iv_len()).is_some_and(|len| len.is_multiple_of(self.block_len()));
+        let mac = mac.compute(&[aad, text, trailer]);
+        blocks && !icv.is_empty() && mac.as_slice().get(..icv_len).is_some_and(|cut| ct_eq(cut, icv))
+    }
+
     /// The buffer as IV, text and ICV, all lengths checked.
     fn split<'b>(&self, trailer: &[u8], buf: &'b mut [u8]) -> Result<Split<'b>, CryptoError> {
         if self.cipher.is_aead() && !trailer.is_empty() {
@@ -236,7 +251,7 @@ fn mac_key(integrity: Integrity, key: &[u8]) -> Result<MacKey, CryptoError> {
     };
     Ok(match integrity {
         Integrity::HmacSha1_96 => MacKey::hmac(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key),
-        Integrity::HmacSha2_256_128 => MacKey::hmac(hmac::HMAC_SHA256, key),
+        Integrity::HmacSha2_256_128 | Integrity::HmacSha2_256_96 => MacKey::hmac(hmac::HMAC_SHA256, key),
         Integrity::HmacSha2_384_192 => MacKey::hmac(hmac::HMAC_SHA384, key),
         Integrity::HmacSha2_512_256 => MacKey::hmac(hmac::HMAC_SHA512, key),
         Integrity::AesXcbc96 => MacKey::xcbc(aes_key()?),

@@ -107,6 +107,9 @@ pub enum Integrity {
     HmacSha1_96,
     /// HMAC-SHA-256-128 (RFC 4868).
     HmacSha2_256_128,
+    /// HMAC-SHA-256 cut to 96 bits, as the draft of RFC 4868 had it and old peers still do. It has no number and no
+    /// word in a proposal: negotiated as [`Integrity::HmacSha2_256_128`], it takes that one's place by configuration.
+    HmacSha2_256_96,
     /// HMAC-SHA-384-192 (RFC 4868).
     HmacSha2_384_192,
     /// HMAC-SHA-512-256 (RFC 4868).
@@ -118,7 +121,7 @@ pub enum Integrity {
 }
 
 impl Integrity {
-    /// Every integrity algorithm.
+    /// Every integrity algorithm that can be negotiated.
     pub const ALL: [Self; 6] = [
         Self::HmacSha1_96,
         Self::HmacSha2_256_128,
@@ -132,7 +135,7 @@ impl Integrity {
     pub const fn key_len(self) -> usize {
         match self {
             Self::HmacSha1_96 => 20,
-            Self::HmacSha2_256_128 => 32,
+            Self::HmacSha2_256_128 | Self::HmacSha2_256_96 => 32,
             Self::HmacSha2_384_192 => 48,
             Self::HmacSha2_512_256 => 64,
             Self::AesXcbc96 | Self::AesCmac96 => 16,
@@ -142,7 +145,7 @@ impl Integrity {
     /// Octets of integrity check value in each packet.
     pub const fn icv_len(self) -> usize {
         match self {
-            Self::HmacSha1_96 | Self::AesXcbc96 | Self::AesCmac96 => 12,
+            Self::HmacSha1_96 | Self::HmacSha2_256_96 | Self::AesXcbc96 | Self::AesCmac96 => 12,
             Self::HmacSha2_256_128 => 16,
             Self::HmacSha2_384_192 => 24,
             Self::HmacSha2_512_256 => 32,
@@ -154,6 +157,7 @@ impl Integrity {
         match self {
             Self::HmacSha1_96 => "sha1",
             Self::HmacSha2_256_128 => "sha256",
+            Self::HmacSha2_256_96 => "sha256_96",
             Self::HmacSha2_384_192 => "sha384",
             Self::HmacSha2_512_256 => "sha512",
             Self::AesXcbc96 => "aesxcbc",

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crypto::{CryptoError, PacketKey};
+use crypto::{CryptoError, Integrity, PacketKey};
 use packet::{FlowKey, IpVersion, IpView};
 
 use crate::drop_reason::DropReason;
@@ -168,6 +168,34 @@ impl InboundSa {
             flow,
             first_on_this_sa: !self.delivered.load(Ordering::Relaxed) && !self.delivered.swap(true, Ordering::Relaxed),
         })
+    }
+
+    /// Whether a packet that did not open here is authentic once HMAC-SHA2-256 is cut to 96 bits: the peer follows the
+    /// draft of before RFC 4868. Only for [`Integrity::HmacSha2_256_128`]; nothing changes, nothing is decrypted.
+    ///
+    /// Such a packet is dropped as [`DropReason::Malformed`] under a block cipher, whose text then seems to be four bytes
+    /// short of whole blocks, and as [`DropReason::Authentication`] under NULL.
+    #[must_use]
+    pub fn would_open_with_96_bit_icv(&self, esp: &[u8]) -> bool {
+        self.suite.integrity == Some(Integrity::HmacSha2_256_128)
+            && self.is_authentic_as(Integrity::HmacSha2_256_96, esp)
+    }
+
+    /// The reverse of [`Self::would_open_with_96_bit_icv`], for [`Integrity::HmacSha2_256_96`]: the peer truncates to
+    /// 128 bits as RFC 4868 has it.
+    #[must_use]
+    pub fn would_open_with_128_bit_icv(&self, esp: &[u8]) -> bool {
+        self.suite.integrity == Some(Integrity::HmacSha2_256_96)
+            && self.is_authentic_as(Integrity::HmacSha2_256_128, esp)
+    }
+
+    fn is_authentic_as(&self, integrity: Integrity, esp: &[u8]) -> bool {
+        let Some((header, body)) = esp.split_first_chunk::<ESP_HEADER_LEN>() else { return false };
+        let [spi @ .., s0, s1, s2, s3] = *header;
+        let Ok(sequence) = self.sequence(u32::from_be_bytes([s0, s1, s2, s3])) else { return false };
+        let around = Associated::new(self.suite, self.spi, sequence);
+        spi == self.spi.to_be_bytes()
+            && self.key.is_authentic_with_icv_len(integrity.icv_len(), around.aad(), around.trailer(), body)
     }
 
     /// The number of 64 bits of a packet whose replay check passes, before its ICV is looked at.

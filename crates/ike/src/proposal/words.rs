@@ -54,7 +54,7 @@ fn did_you_mean(suggestion: Option<&str>) -> String {
 pub(super) fn prf_of(integrity: Integrity) -> Prf {
     match integrity {
         Integrity::HmacSha1_96 => Prf::HmacSha1,
-        Integrity::HmacSha2_256_128 => Prf::HmacSha2_256,
+        Integrity::HmacSha2_256_128 | Integrity::HmacSha2_256_96 => Prf::HmacSha2_256,
         Integrity::HmacSha2_384_192 => Prf::HmacSha2_384,
         Integrity::HmacSha2_512_256 => Prf::HmacSha2_512,
         Integrity::AesXcbc96 => Prf::AesXcbc128,

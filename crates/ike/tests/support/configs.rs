@@ -2,8 +2,7 @@
 
 use super::end::address;
 use ike::config::{
-    ChildConfig, ChildName, Dpd, EncapsulationPolicy, Lifetime, PeerConfig, Retransmit, Retry, StartPolicy,
-    Versions,
+    ChildConfig, ChildName, Dpd, EncapsulationPolicy, Lifetime, PeerConfig, Retransmit, Retry, StartPolicy, Versions,
 };
 use ike::id::Id;
 use ike::proposal::{EspProposal, IkeProposal};
