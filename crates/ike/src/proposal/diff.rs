@@ -15,7 +15,8 @@ const SHOWN_TRANSFORMS: usize = 12;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProposalDiff {
     /// Where the closest pair differs: `encryption`, `integrity`, `prf`, `dh_group`, `esn`, `protocol`, `spi`,
-    /// `transform_type`; `choice` if a peer's answer is not one choice out of what we offered.
+    /// `transform_type`; `choice` if a peer's answer is not one choice out of what we offered. In IKEv1 also
+    /// `authentication`, `mode` (of encapsulation), `attribute` (one unknown to us).
     pub fields: Vec<&'static str>,
     /// The peer's proposals in words, bounded.
     pub theirs: Box<str>,
@@ -30,6 +31,18 @@ impl ProposalDiff {
         let ours = list(ours.iter().map(Wanted::describe), ours.len());
         let fields = fields.iter().map(|field| field.name()).collect();
         ProposalDiff { fields, theirs: list(theirs.iter().map(describe), theirs.len()), ours, is_answer }
+    }
+}
+
+impl ProposalDiff {
+    /// Of two lists in words, one entry for each proposal: IKEv1's have another form on the wire.
+    pub(crate) fn of_words(ours: Vec<String>, theirs: Vec<String>, is_answer: bool, fields: &[Field]) -> Self {
+        let fields = fields.iter().map(|field| field.name()).collect();
+        let list = |words: Vec<String>| {
+            let count = words.len();
+            list(words.into_iter(), count)
+        };
+        ProposalDiff { fields, theirs: list(theirs), ours: list(ours), is_answer }
     }
 }
 
@@ -58,7 +71,7 @@ pub(super) fn join([encryption, integrity, prf, groups, esn, other]: [String; 6]
     parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("-")
 }
 
-pub(super) fn alternatives(names: impl Iterator<Item = String>) -> String {
+pub(crate) fn alternatives(names: impl Iterator<Item = String>) -> String {
     let mut names: Vec<String> = names.take(SHOWN_TRANSFORMS + 1).collect();
     if names.len() > SHOWN_TRANSFORMS {
         names.truncate(SHOWN_TRANSFORMS);

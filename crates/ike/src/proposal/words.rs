@@ -51,7 +51,7 @@ fn did_you_mean(suggestion: Option<&str>) -> String {
 }
 
 /// The PRF on the same primitive as an integrity algorithm.
-pub(super) fn prf_of(integrity: Integrity) -> Prf {
+pub(crate) fn prf_of(integrity: Integrity) -> Prf {
     match integrity {
         Integrity::HmacSha1_96 => Prf::HmacSha1,
         Integrity::HmacSha2_256_128 | Integrity::HmacSha2_256_96 => Prf::HmacSha2_256,
