@@ -39,7 +39,11 @@ fn two_ends_of_one_configuration_agree_on_phase_1_and_2() {
         let accepted = accept_phase1(&offer, &ours, &selected.answer).unwrap();
         assert_eq!(accepted, selected);
     }
-    for (text, suite) in [("aes128-sha1", "aes128-sha1"), ("aes256gcm16", "aes256gcm16"), ("aes128-sha256-modp2048", "aes128-sha256-modp2048")] {
+    for (text, suite) in [
+        ("aes128-sha1", "aes128-sha1"),
+        ("aes256gcm16", "aes256gcm16"),
+        ("aes128-sha256-modp2048", "aes128-sha256-modp2048"),
+    ] {
         let ours = esp(text);
         for group in phase2_groups(&ours) {
             let offer = phase2_offer(&ours, group, &seconds(3600), spi(0x1000), 1).unwrap();
