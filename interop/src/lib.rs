@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod labs;
+pub mod libreswan;
 pub mod process;
 pub mod registry;
 pub mod strongswan;

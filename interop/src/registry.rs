@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::error::LabError;
+use crate::libreswan::{Libreswan, PlutoConnection, PrivateRoot};
 use crate::process::run;
 use crate::strongswan::{CharonOptions, StrongSwan, SwanConnection};
 use crate::sys;
@@ -36,6 +37,10 @@ pub enum Need {
     Tun,
     /// strongSwan's charon with kernel-libipsec, and swanctl.
     StrongSwan,
+    /// Libreswan, unpacked into a private root.
+    Libreswan,
+    /// ike-scan.
+    IkeScan,
     /// The system's Python with scapy.
     Scapy,
     /// Our own binary with its `gateway` subcommand.
@@ -53,6 +58,10 @@ impl Need {
             Self::Nftables => fails("nft", &["--version"]).then(|| "no `nft` (apt-get install nftables)".to_owned()),
             Self::Tun => (!Path::new("/dev/net/tun").exists()).then(|| "no /dev/net/tun".to_owned()),
             Self::StrongSwan => StrongSwan::missing().map(|what| format!("strongSwan is not installed: {what}")),
+            Self::Libreswan => PrivateRoot::find().err().map(|what| format!("Libreswan is not unpacked: {what}")),
+            Self::IkeScan => {
+                fails("ike-scan", &["--version"]).then(|| "no `ike-scan` (apt-get install ike-scan)".to_owned())
+            }
             Self::Scapy => fails(SYSTEM_PYTHON, &["-c", "import scapy.layers.ipsec"])
                 .then(|| "no scapy (apt-get install python3-scapy)".to_owned()),
             Self::Underpass => Underpass::missing(),
@@ -127,6 +136,17 @@ impl LabContext {
     ) -> Result<StrongSwan, LabError> {
         self.log_file(&format!("strongSwan {name}"), StrongSwan::log_path(&self.world, name));
         StrongSwan::start(&self.world, namespace, name, connection, options)
+    }
+
+    /// Starts a Libreswan called `name` in `namespace`.
+    pub fn libreswan(
+        &self,
+        namespace: &crate::world::NetNs,
+        name: &str,
+        connection: &PlutoConnection,
+    ) -> Result<Libreswan, LabError> {
+        self.log_file(&format!("Libreswan {name}"), Libreswan::log_path(&self.world, name));
+        Libreswan::start(&self.world, namespace, name, connection)
     }
 
     /// Starts our gateway, called `name`, in `namespace`.

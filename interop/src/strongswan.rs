@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::error::LabError;
+use crate::error::{LabError, ensure};
 use crate::process::{Daemon, Output, run_command, wait_for};
 use crate::vici_text::{Section, parse};
 use crate::world::{NetNs, World};
@@ -43,11 +43,15 @@ pub struct SwanChild {
     pub extra: Vec<String>,
 }
 
-/// A connection as charon is told about it; always IKEv2 with a pre-shared key.
+/// A connection as charon is told about it; always with a pre-shared key.
 #[derive(Debug, Clone)]
 pub struct SwanConnection {
     /// Its name.
     pub name: String,
+    /// Version of IKE, 1 or 2; 0 initiates with IKEv2 and answers both.
+    pub version: u8,
+    /// Aggressive mode in place of main mode, where IKEv1 is spoken.
+    pub aggressive: bool,
     /// Local address.
     pub local_address: String,
     /// Remote address, or `%any`.
@@ -75,10 +79,12 @@ pub struct SwanConnection {
 impl SwanConnection {
     fn render(&self) -> String {
         let mut text = format!(
-            "connections {{\n {} {{\n  version = 2\n  local_addrs = {}\n  remote_addrs = {}\n  proposals = {}\n  \
+            "connections {{\n {} {{\n  version = {}\n  aggressive = {}\n  local_addrs = {}\n  remote_addrs = {}\n  proposals = {}\n  \
              encap = yes\n  mobike = no\n  fragmentation = {}\n  dpd_delay = {}s\n  rekey_time = {}s\n  \
              reauth_time = 0s\n  over_time = 60s\n",
             self.name,
+            self.version,
+            if self.aggressive { "yes" } else { "no" },
             self.local_address,
             self.remote_address,
             self.proposals,
@@ -161,6 +167,10 @@ pub struct SwanChildSa {
 pub struct SwanIkeSa {
     /// Name of the connection.
     pub connection: String,
+    /// The number charon gave it; later ones have higher numbers.
+    pub number: u64,
+    /// Version of IKE.
+    pub version: String,
     /// `ESTABLISHED`, `REKEYING`, `CONNECTING`…
     pub state: String,
     /// SPIs of initiator and responder, in hexadecimal.
@@ -287,6 +297,12 @@ impl StrongSwan {
         self.expect(&["--initiate", "--child", child, "--timeout", "20"])
     }
 
+    /// Lets charon initiate the child, which must come to nothing within `seconds`: it may be refused, or still be asking.
+    pub fn initiate_in_vain(&self, child: &str, seconds: u32) -> Result<(), LabError> {
+        let output = self.swanctl(&["--initiate", "--child", child, "--timeout", &seconds.to_string()])?;
+        ensure(!output.success, || "strongSwan's call was answered".to_owned())
+    }
+
     /// Lets charon rekey the child.
     pub fn rekey_child(&self, child: &str) -> Result<(), LabError> {
         self.expect(&["--rekey", "--child", child])
@@ -295,6 +311,15 @@ impl StrongSwan {
     /// Lets charon rekey the IKE SA.
     pub fn rekey_ike(&self, connection: &str) -> Result<(), LabError> {
         self.expect(&["--rekey", "--ike", connection])
+    }
+
+    /// Lets charon rekey the youngest IKE SA. In IKEv1 that is a new main mode, and the SA before it stays for a while:
+    /// all of them have the connection's name.
+    pub fn rekey_youngest_ike(&self) -> Result<(), LabError> {
+        let sas = self.sas()?.into_iter().filter(|sa| sa.state == "ESTABLISHED");
+        let youngest = sas.map(|sa| sa.number).max();
+        let number = youngest.ok_or_else(|| LabError::Broken("strongSwan has no IKE SA to rekey".to_owned()))?;
+        self.expect(&["--rekey", "--ike-id", &number.to_string()])
     }
 
     /// Lets charon delete the child.
@@ -400,6 +425,8 @@ fn read_sa(line: &str) -> Vec<SwanIkeSa> {
     let sas = event.sections();
     sas.map(|(name, sa)| SwanIkeSa {
         connection: name.to_owned(),
+        number: sa.text("uniqueid").parse().unwrap_or(0),
+        version: sa.text("version"),
         state: sa.text("state"),
         spis: (sa.text("initiator-spi"), sa.text("responder-spi")),
         remote: (sa.text("remote-host"), sa.text("remote-port").parse().unwrap_or(0)),

@@ -1,6 +1,7 @@
 //! `cargo xtask lab`: builds the product and the lab runner, then runs the named labs (all when none is named).
 
 use crate::process::{Fallible, cargo, command, run, target_dir};
+use crate::test::{Setup, prepare_private_root};
 use std::process::Command;
 
 /// What `cargo xtask lab` accepts.
@@ -26,6 +27,7 @@ pub fn main(arguments: &LabArguments) -> Fallible<()> {
     let mut words = if arguments.list {
         vec!["list".to_owned()]
     } else {
+        prepare_peers();
         let mut words = vec!["run".to_owned()];
         words.extend(arguments.names.iter().cloned());
         words
@@ -34,6 +36,14 @@ pub fn main(arguments: &LabArguments) -> Fallible<()> {
         words.push("--json".to_owned());
     }
     run(&mut interop(&words)?)
+}
+
+/// Fetches what a lab may need and no installed package brings; the labs say what they miss.
+fn prepare_peers() {
+    match prepare_private_root() {
+        Ok(Setup::Ready(_)) => {}
+        Ok(Setup::Skipped(why)) | Err(why) => println!("{why}"),
+    }
 }
 
 /// The lab runner, pointed at the freshly built product.

@@ -26,12 +26,6 @@ pub enum CryptoError {
         /// The integrity algorithm asked for.
         integrity: Option<Integrity>,
     },
-    /// A cipher was asked for in a place where only AES-CBC can stand (our fault).
-    #[error("{} is not a CBC cipher", cipher.name())]
-    NotCbc {
-        /// The cipher asked for.
-        cipher: Cipher,
-    },
     /// An initialization vector has the wrong length (our fault).
     #[error("{} needs an IV of {expected} octets, got {actual}", cipher.name())]
     BadIvLength {

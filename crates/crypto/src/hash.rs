@@ -1,5 +1,5 @@
-//! Plain hashes: SHA-1 for NAT detection (RFC 7296 §2.23), SHA-256 for cookies (§2.6), and the whole family for IKEv1,
-//! whose NAT detection and first IV are made with the hash that was negotiated (RFC 3947 §3.2, RFC 2409 appendix B).
+//! Plain hashes: SHA-1 for NAT detection (RFC 7296 §2.23), SHA-256 for cookies (§2.6), all of them for IKEv1 (RFC 2409
+//! appendix B, RFC 3947 §3.2).
 
 use aws_lc_rs::digest::{Algorithm, Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA384, SHA512};
 

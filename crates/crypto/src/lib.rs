@@ -1,4 +1,4 @@
-//! Cipher suites, PRFs, key exchanges and secrets, as IKE and ESP name them.
+//! Cipher suites, PRFs, key exchanges and secrets, as IKEv2 and ESP name them.
 //!
 //! What this crate decides: which bytes go into which primitive, how long every key is, and which values a
 //! peer sent are refused. The primitives are AWS-LC's wherever it has them (AES in every mode, HMAC, CMAC,
@@ -9,8 +9,8 @@
 //! repeated octet for octet. [`RealProvider`] keeps that promise too: every private value comes from the
 //! caller's generator.
 
+mod cbc;
 mod cbc_iv;
-mod cbc_key;
 mod ecdh;
 mod error;
 mod group;
@@ -25,8 +25,8 @@ mod secret;
 mod sim_provider;
 mod suite;
 
+pub use cbc::CbcKey;
 pub use cbc_iv::CbcIv;
-pub use cbc_key::CbcKey;
 pub use error::CryptoError;
 pub use group::Group;
 pub use hash::{sha1, sha256, sha384, sha512};

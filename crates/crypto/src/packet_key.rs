@@ -178,19 +178,15 @@ impl PacketKey {
         Ok(text)
     }
 
-    /// Whether `buf`, which is IV ‖ ciphertext ‖ ICV, would be authentic if the MAC were cut to `icv_len` octets: the
-    /// question to ask about a peer that truncates in another way. Nothing is decrypted; `false` with an AEAD.
-    pub fn is_authentic_with_icv_len(&self, icv_len: usize, aad: &[u8], trailer: &[u8], buf: &[u8]) -> bool {
-        let mac = match &self.protection {
-            Protection::Aead { .. } => return false,
-            Protection::Cbc { mac, .. } | Protection::Null { mac } => mac,
-        };
-        let Some((text, icv)) = buf.len().checked_sub(icv_len).and_then(|len| buf.split_at_checked(len)) else {
-            return false;
-        };
-        let blocks = text.len().checked_sub(self.iv_len()).is_some_and(|len| len.is_multiple_of(self.block_len()));
-        let mac = mac.compute(&[aad, text, trailer]);
-        blocks && !icv.is_empty() && mac.as_slice().get(..icv_len).is_some_and(|cut| ct_eq(cut, icv))
+    /// Whether `buf` is what [`Self::seal`] would have made, had it cut the MAC to `icv_len` octets. Opens nothing: it tells
+    /// a peer that truncates otherwise from one that has other keys. Never with an AEAD, whose tag has one length.
+    pub fn is_sealed_with_icv_of(&self, icv_len: usize, aad: &[u8], trailer: &[u8], buf: &[u8]) -> bool {
+        let (Protection::Cbc { mac, .. } | Protection::Null { mac }) = &self.protection else { return false };
+        let Some(sealed_len) = buf.len().checked_sub(icv_len) else { return false };
+        let (sealed, icv) = buf.split_at(sealed_len);
+        let whole = sealed_len.checked_sub(self.iv_len()).is_some_and(|text| text.is_multiple_of(self.block_len()));
+        let computed = mac.compute(&[aad, sealed, trailer]);
+        whole && icv_len > 0 && computed.as_slice().get(..icv_len).is_some_and(|expected| ct_eq(expected, icv))
     }
 
     /// The buffer as IV, text and ICV, all lengths checked.

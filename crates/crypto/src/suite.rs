@@ -107,8 +107,8 @@ pub enum Integrity {
     HmacSha1_96,
     /// HMAC-SHA-256-128 (RFC 4868).
     HmacSha2_256_128,
-    /// HMAC-SHA-256 cut to 96 bits, as the draft of RFC 4868 had it and old peers still do. It has no number and no
-    /// word in a proposal: negotiated as [`Integrity::HmacSha2_256_128`], it takes that one's place by configuration.
+    /// HMAC-SHA-256 cut to 96 bits, as in the draft before RFC 4868: some old peers mean this by HMAC-SHA-256-128. Nobody can
+    /// negotiate it; it is put in its place by configuration.
     HmacSha2_256_96,
     /// HMAC-SHA-384-192 (RFC 4868).
     HmacSha2_384_192,

@@ -109,14 +109,13 @@ fn a_cbc_key_alone_makes_the_ciphertexts_of_rfc_3602_and_sp_800_38a_and_chains()
         key.encrypt(&iv, first).unwrap();
         key.encrypt((&*first).try_into().unwrap(), second).unwrap();
         assert_eq!(buf, ciphertext, "{cipher:?}");
-        assert_eq!(key.cipher(), cipher);
     }
 }
 
 #[test]
 fn a_cbc_key_refuses_other_ciphers_other_lengths_and_broken_blocks() {
     for cipher in Cipher::ALL.into_iter().filter(|cipher| cipher.block_len() == 1) {
-        assert_eq!(CbcKey::new(cipher, &[0; 16]).err(), Some(CryptoError::NotCbc { cipher }));
+        assert_eq!(CbcKey::new(cipher, &[0; 16]).err(), Some(CryptoError::BadSuite { cipher, integrity: None }));
     }
     for (cipher, len) in [(Cipher::AesCbc128, 32), (Cipher::AesCbc192, 16), (Cipher::AesCbc256, 31)] {
         let refused = CryptoError::BadKeyLength { what: cipher.name(), expected: cipher.key_len(), actual: len };

@@ -65,6 +65,47 @@ fn every_suite_opens_what_it_sealed_and_encrypts_unless_it_is_null() {
 }
 
 #[test]
+fn a_mac_cut_to_another_length_is_told_from_other_damage() {
+    let mut rng = SeededRng::new(9);
+    for cipher in [Cipher::AesCbc128, Cipher::AesCbc256, Cipher::Null] {
+        let (mut encryption, mut mac) = (vec![0; cipher.key_material_len()], [0; 32]);
+        rng.fill(&mut encryption);
+        rng.fill(&mut mac);
+        let keys = [Integrity::HmacSha2_256_128, Integrity::HmacSha2_256_96]
+            .map(|integrity| PacketKey::new(cipher, Some(integrity), &encryption, &mac).expect("lengths of the suite"));
+        for (sealer, opener) in [(&keys[0], &keys[1]), (&keys[1], &keys[0])] {
+            for blocks in [0, 1, 5] {
+                let sealed = seal(sealer, blocks, &mut rng);
+                let theirs = sealer.icv_len();
+                let is = |aad: &[u8], trailer: &[u8], packet: &[u8], len| {
+                    opener.is_sealed_with_icv_of(len, aad, trailer, packet)
+                };
+                let mut packet = sealed.packet.clone();
+                assert!(opener.open(&sealed.aad, &sealed.trailer, &mut packet).is_err());
+                assert_eq!(packet, sealed.packet, "a refusal leaves the packet as it was");
+                assert!(is(&sealed.aad, &sealed.trailer, &packet, theirs));
+                assert!(!is(&sealed.aad, &sealed.trailer, &packet, opener.icv_len()));
+                assert!(!is(&sealed.aad, &[], &packet, theirs) && !is(&[1], &sealed.trailer, &packet, theirs));
+                for octet in 0..packet.len() {
+                    packet[octet] ^= 0x10;
+                    assert!(!is(&sealed.aad, &sealed.trailer, &packet, theirs), "octet {octet}");
+                    packet[octet] ^= 0x10;
+                }
+                for len in 0..packet.len() {
+                    assert!(!is(&sealed.aad, &sealed.trailer, &packet[..len], theirs), "{len} octets");
+                }
+                for len in [0, 33, 64, usize::MAX] {
+                    assert!(!is(&sealed.aad, &sealed.trailer, &packet, len), "an ICV of {len} octets");
+                }
+            }
+        }
+    }
+    let aead = key(Cipher::AesGcm16_128, None, &mut rng);
+    let sealed = seal(&aead, 3, &mut rng);
+    assert!(!aead.is_sealed_with_icv_of(16, &sealed.aad, &[], &sealed.packet), "an AEAD's tag has one length");
+}
+
+#[test]
 fn every_flipped_bit_anywhere_is_refused() {
     let mut rng = SeededRng::new(2);
     for (cipher, integrity) in suites() {

@@ -14,7 +14,7 @@ use packet::IpVersion;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// A CHILD_SA pair in the data plane.
@@ -32,6 +32,7 @@ pub(crate) struct Child {
     tunnel: TunnelPolicy,
     soft_reported: Arc<AtomicBool>,
     heard: Arc<AtomicU64>,
+    looks: Arc<AtomicU32>,
     heard_seen: u64,
     pub(crate) last_heard: Option<Instant>,
     /// Order of preference among the children of a slot; `None` while we must not send on it.
@@ -118,6 +119,7 @@ impl Children {
             tunnel,
             soft_reported: Arc::default(),
             heard: Arc::default(),
+            looks: Arc::default(),
             heard_seen: 0,
             last_heard: None,
             rank: (install.outbound_active && !taken_down).then_some(born),
@@ -250,6 +252,11 @@ impl Children {
         found
     }
 
+    /// When the oldest child of a peer was installed.
+    pub(crate) fn oldest(&self, peer: &PeerName) -> Option<Instant> {
+        self.by_id.values().filter(|child| &child.peer == peer).map(|child| child.installed).min()
+    }
+
     /// The table that these children and the desired state make.
     pub(crate) fn table(&self, desired: &DesiredState, paths: &PathMtus, generation: u64) -> ForwardingTable {
         let path_mtu = |child: &Child| paths.towards(child.remote(), desired.gateway.path_mtu);
@@ -346,6 +353,7 @@ impl Child {
             encapsulation: self.encapsulation,
             mss: self.mss(path_mtu),
             heard: Arc::clone(&self.heard),
+            looks: Arc::clone(&self.looks),
         }
     }
 }

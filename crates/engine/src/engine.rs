@@ -133,6 +133,11 @@ impl Engine {
             }
             Feedback::Moved { peer, child, path } => self.endpoint.esp_heard(&peer, child, Some(path), now),
             Feedback::Limit { peer, child, hard } => self.endpoint.child_limit(&peer, child, hard, now),
+            Feedback::Truncation { peer, child, theirs } => {
+                if let Some(name) = self.children.by_id.get(&child).map(|child| child.name.clone()) {
+                    self.note(Event::TruncationDiffers { peer, name, theirs }, now);
+                }
+            }
             Feedback::Wanted { peer, child, packet } => self.keep(peer, child, packet, now),
         }
         self.collect(now);
@@ -391,6 +396,7 @@ impl Engine {
             | Event::AggressiveMode { .. }
             | Event::LifetimeDiffers { .. }
             | Event::Narrowed { .. }
+            | Event::TruncationDiffers { .. }
             | Event::IkeSaRekeyed { .. }
             | Event::Rejected { .. }
             | Event::PeerMoved { .. }

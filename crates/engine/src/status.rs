@@ -7,7 +7,6 @@ use crate::desired::Connection;
 use ike::SaView;
 use ike::config::ChildConfig;
 use ike::event::{ChildId, DownReason, Role};
-use ike::proposal::{IkeProposal, IkeSuite};
 use ipsec::{DropCounters, DropReason, Encapsulation};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -71,6 +70,8 @@ pub struct ConnectionStatus {
     pub remote_id: Option<String>,
     /// `none`, `local`, `remote` or `both`.
     pub nat: Option<&'static str>,
+    /// Versions of IKE that are spoken with it: `ikev1`, `ikev2` or `both`.
+    pub ike_versions: &'static str,
     /// The IKE SA.
     pub ike: Option<IkeStatus>,
     /// Every configured child.
@@ -80,6 +81,8 @@ pub struct ConnectionStatus {
 /// An IKE SA.
 #[derive(Clone, Debug, Serialize)]
 pub struct IkeStatus {
+    /// `ikev1` or `ikev2`.
+    pub version: &'static str,
     /// SPI of the initiator.
     pub spi_i: String,
     /// SPI of the responder.
@@ -92,7 +95,7 @@ pub struct IkeStatus {
     pub established: Option<String>,
     /// When a rekey starts, RFC 3339.
     pub rekey_at: Option<String>,
-    /// Weak algorithms in use.
+    /// Weak algorithms in use, each with the reason: `sha1: SHA-1 is being phased out`.
     pub weak: Vec<&'static str>,
 }
 
@@ -107,6 +110,8 @@ pub struct ChildStatus {
     pub reason: Option<ReasonStatus>,
     /// Algorithms.
     pub suite: Option<String>,
+    /// Weak algorithms in use, each with the reason.
+    pub weak: Vec<&'static str>,
     /// Our selectors, negotiated or configured.
     pub local: Vec<String>,
     /// The peer's selectors, negotiated or configured.
@@ -190,14 +195,13 @@ impl Engine {
         let shown = live.or(sas.first());
         let children: Vec<ChildStatus> =
             peer.children.iter().map(|child| self.child(connection, child, &sas, cx)).collect();
-        let all_up = children.iter().all(|child| child.state == "up");
-        let state = match (live.is_some(), all_up) {
-            (true, true) => "up",
-            _ if self.endpoint.is_disabled(&peer.name) => "disabled",
-            (true, false) => "down",
-            (false, _) if sas.iter().any(SaView::is_connecting) => "negotiating",
-            (false, _) => "down",
-        };
+        let state = state(&Observed {
+            established: live.is_some(),
+            connecting: sas.iter().any(SaView::is_connecting),
+            disabled: self.endpoint.is_disabled(&peer.name),
+            children: children.len(),
+            children_up: children.iter().filter(|child| child.state == "up").count(),
+        });
         let stored = self.reasons.get(&(peer.name.clone(), None));
         let reason = match (state, stored) {
             ("up", _) => None,
@@ -209,6 +213,7 @@ impl Engine {
         };
         let since = match live {
             Some(live) => live.established().map(cx.stamp),
+            None if state == "up" => self.children.oldest(&peer.name).map(cx.stamp),
             None => stored.map(|(_, at)| (cx.stamp)(*at)),
         };
         let expected = (!peer.remote_addresses.is_empty())
@@ -225,6 +230,7 @@ impl Engine {
             local_id: peer.local_id.to_string(),
             remote_id: live.and_then(|sa| sa.remote_id()).or(peer.remote_id.as_ref()).map(ToString::to_string),
             nat: live.map(nat),
+            ike_versions: peer.versions.name(),
             ike: live.map(|sa| ike_status(sa, cx)),
             children,
         }
@@ -255,14 +261,14 @@ impl Engine {
             Some((_, child)) => (words(&child.selectors.local), words(&child.selectors.remote)),
             None => (words(&config.local), words(&config.remote)),
         };
-        let negotiated =
-            shown.and_then(|(id, _)| sas.iter().flat_map(|sa| sa.children()).find(|child| child.id == *id));
+        let negotiated = shown.and_then(|(id, _)| self.endpoint.children_of(peer).find(|child| child.id == *id));
         let data = shown.map(|(_, child)| *child);
         ChildStatus {
             name: config.name.to_string(),
             state: if shown.is_some() { "up" } else { "down" },
             reason: shown.is_none().then(reason),
             suite: negotiated.map(|child| child.choice.to_string()),
+            weak: negotiated.map(|child| child.choice.is_weak()).unwrap_or_default(),
             local,
             remote,
             spi_in: data.map(|child| child.spis.inbound.to_string()),
@@ -284,6 +290,29 @@ impl Engine {
     }
 }
 
+/// What the state of a connection follows from.
+struct Observed {
+    established: bool,
+    connecting: bool,
+    disabled: bool,
+    children: usize,
+    children_up: usize,
+}
+
+fn state(seen: &Observed) -> &'static str {
+    let all_up = seen.children_up == seen.children;
+    // Children of IKEv1 carry traffic for as long as they live, with or without the SA that made them (RFC 2409 §5.5).
+    let orphans = all_up && seen.children > 0;
+    match (seen.established, all_up) {
+        (true, true) => "up",
+        (false, _) if orphans => "up",
+        _ if seen.disabled => "disabled",
+        (true, false) => "down",
+        (false, _) if seen.connecting => "negotiating",
+        (false, _) => "down",
+    }
+}
+
 fn nat(sa: &SaView<'_>) -> &'static str {
     match (sa.nat().local, sa.nat().remote) {
         (false, false) => "none",
@@ -299,23 +328,40 @@ fn ike_status(sa: &SaView<'_>, cx: &StatusContext<'_>) -> IkeStatus {
         Role::Responder => (sa.remote_spi(), sa.local_spi(), "responder"),
     };
     IkeStatus {
+        version: sa.version().name(),
         spi_i: initiator.to_string(),
         spi_r: responder.to_string(),
         role,
         suite: sa.suite().map(|suite| suite.to_string()).unwrap_or_default(),
         established: sa.established().map(cx.stamp),
         rekey_at: sa.rekey_at().map(cx.stamp),
-        weak: sa.suite().map(weaknesses).unwrap_or_default(),
+        weak: sa.suite().map(|suite| suite.is_weak()).unwrap_or_default(),
     }
 }
 
-/// The weak algorithms of a suite, as its proposal would name them.
-fn weaknesses(suite: IkeSuite) -> Vec<&'static str> {
-    let proposal = IkeProposal {
-        ciphers: vec![suite.cipher],
-        integrities: suite.integrity.into_iter().collect(),
-        prfs: vec![suite.prf],
-        groups: vec![suite.group],
-    };
-    proposal.is_weak()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_that_outlive_their_ike_sa_keep_the_connection_up_as_long_as_all_of_them_do() {
+        // (established, connecting, disabled, children, of them up, state)
+        let table = [
+            (true, false, false, 2, 2, "up"),
+            (true, false, false, 2, 1, "down"),
+            (true, true, true, 2, 1, "disabled"),
+            (true, false, false, 0, 0, "up"),
+            (false, false, false, 2, 2, "up"),
+            (false, true, false, 2, 2, "up"),
+            (false, false, true, 2, 2, "up"),
+            (false, true, false, 2, 1, "negotiating"),
+            (false, false, false, 2, 1, "down"),
+            (false, false, true, 2, 0, "disabled"),
+            (false, false, false, 0, 0, "down"),
+        ];
+        for (established, connecting, disabled, children, children_up, expected) in table {
+            let seen = Observed { established, connecting, disabled, children, children_up };
+            assert_eq!(state(&seen), expected, "{established} {connecting} {disabled} {children} {children_up}");
+        }
+    }
 }

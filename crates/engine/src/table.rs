@@ -6,7 +6,7 @@ use ipsec::{Encapsulation, InboundSa, OutboundSa, SelectorPair, Spd, Spi, Tunnel
 use packet::FlowKey;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 /// Everything a worker needs to handle a packet.
 #[derive(Debug, Default)]
@@ -74,6 +74,8 @@ pub struct InboundEntry {
     pub mss: (u16, u16),
     /// Packets received on it; the engine compares with what it saw last.
     pub heard: Arc<AtomicU64>,
+    /// Packets on it that did not open and were held against another truncation of the MAC.
+    pub looks: Arc<AtomicU32>,
 }
 
 impl Slot {

@@ -9,7 +9,7 @@ const CONFIG: &str = include_str!("../../../examples/underpass.toml");
 const SECRETS: &str = include_str!("../../../examples/secrets.toml");
 
 /// Bits of the format, and of its neighbours, that a mutation may put anywhere.
-const WORDS: [&str; 40] = [
+const WORDS: [&str; 45] = [
     "[",
     "]",
     "[[",
@@ -50,6 +50,11 @@ const WORDS: [&str; 40] = [
     "10.0.0.9-10.0.0.1",
     "routes = [\"0.0.0.0/0\"]\n",
     "remote_address = [\"any\", \"192.0.2.2\"]\n",
+    "ike_version = \"ikev1\"\n",
+    "ike_version = \"both\"\n",
+    "aggressive = true\n",
+    "split_selectors = true\n",
+    "sha256_96 = true\n",
 ];
 
 #[derive(Clone, Debug)]
@@ -109,7 +114,10 @@ fn check(config: &str, secrets: &str) {
         assert!(diagnostic.column >= 1 && diagnostic.length >= 1 && !diagnostic.message.is_empty(), "{diagnostic:?}");
         let rendered = diagnostic.to_string();
         assert!(!rendered.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{rendered:?}");
-        assert!(!rendered.contains("4Jw0Qm2kT8") && !rendered.contains("cHVibGlzaGVk"), "{rendered}");
+        assert!(
+            !rendered.contains("4Jw0Qm2kT8") && !rendered.contains("cHVibGlzaGVk") && !rendered.contains("nQ7vX3pLs9"),
+            "{rendered}"
+        );
     }
 }
 

@@ -104,6 +104,10 @@ pub struct ChildConfig {
     pub sha256_96: bool,
 }
 
+/// Keys that an IKEv1 responder tries on one message: in main mode the identity comes encrypted with a key made of the
+/// pre-shared one, so it is among those of all connections that fit the peer's address (RFC 2409 §5.4).
+pub const KEYS_TRIED: usize = 16;
+
 /// A major version of IKE.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Version {

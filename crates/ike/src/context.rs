@@ -9,7 +9,7 @@ use crate::wire::IkeSpi;
 use crypto::{Provider, Rng};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The surroundings of an IKE SA during one call.
 pub(crate) struct Context<'a> {
@@ -46,6 +46,21 @@ pub(crate) enum Action {
     ChildGone { peer: PeerName, reason: DownReason },
     /// Something about the peer's children or SAs changed: see whether all that is wanted is there.
     Reconcile(PeerName),
+    /// What an ISAKMP SA of IKEv1 asks.
+    V1(V1Action),
+}
+
+/// What an ISAKMP SA of IKEv1 asks the endpoint to do. SAs are named by our cookie.
+#[derive(Debug)]
+pub(crate) enum V1Action {
+    /// An ISAKMP SA was authenticated in both directions. `initial_contact`: the peer says it has nothing else with us.
+    Established { cookie: IkeSpi, initial_contact: bool },
+    /// The peer says so in a message of its own.
+    InitialContact { cookie: IkeSpi },
+    /// Its successor is due.
+    Rekey { cookie: IkeSpi },
+    /// The peer does not answer R-U-THERE: all that is shared with it is gone.
+    Dead { cookie: IkeSpi, after: Duration },
 }
 
 impl Context<'_> {

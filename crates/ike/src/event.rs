@@ -1,5 +1,9 @@
 //! What an endpoint tells its owner: datagrams to send, SAs to install, and typed events that an operator can read.
 
+mod ignored;
+
+pub use ignored::IgnoredReason;
+
 use crate::config::{ChildName, Lifetime, Path, PeerName, Version, Versions};
 use crate::id::Id;
 use crate::proposal::{EspChoice, IkeSuite, ProposalDiff};
@@ -232,6 +236,14 @@ impl DownReason {
     }
 }
 
+fn refused(f: &mut std::fmt::Formatter<'_>, exchange: &str, notify: &str, offered: Option<&str>) -> std::fmt::Result {
+    write!(f, "the peer answered {exchange} with {notify}")?;
+    match offered {
+        Some(offered) => write!(f, "; we offered {offered}"),
+        None => Ok(()),
+    }
+}
+
 impl std::fmt::Display for DownReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -247,19 +259,13 @@ impl std::fmt::Display for DownReason {
                 )
             }
             DownReason::Refused { notify, exchange, offered } => {
-                write!(f, "the peer answered {exchange} with {}", notify.name())?;
-                match offered {
-                    Some(offered) => write!(f, "; we offered {offered}"),
-                    None => Ok(()),
+                refused(f, exchange, &notify.name(), offered.as_deref())?;
+                if *notify == NotifyType::SINGLE_PAIR_REQUIRED {
+                    write!(f, ": it takes one pair of subnets per child SA; set split_selectors = true")?;
                 }
+                Ok(())
             }
-            DownReason::RefusedByV1 { notify, exchange, offered } => {
-                write!(f, "the peer answered {exchange} with {notify}")?;
-                match offered {
-                    Some(offered) => write!(f, "; we offered {offered}"),
-                    None => Ok(()),
-                }
-            }
+            DownReason::RefusedByV1 { notify, exchange, offered } => refused(f, exchange, notify, offered.as_deref()),
             DownReason::NoProposalChosen(diff) => write!(f, "no proposal in common: {diff}"),
             DownReason::VersionMismatch { ours, theirs } => {
                 write!(
@@ -303,59 +309,6 @@ impl std::fmt::Display for DownReason {
             DownReason::Redundant => write!(f, "redundant after a simultaneous negotiation"),
             DownReason::Expired => write!(f, "its lifetime ended before a rekey succeeded"),
             DownReason::Crypto(what) => write!(f, "key exchange failed: {what}"),
-        }
-    }
-}
-
-/// Why a datagram was dropped without a trace in any state. Counted; logged at a bounded rate.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum IgnoredReason {
-    /// Not an IKE message.
-    Malformed,
-    /// An IKE version we do not speak.
-    Version,
-    /// No SA with these SPIs.
-    UnknownSpi,
-    /// The integrity check failed.
-    Integrity,
-    /// Outside the message window.
-    Window,
-    /// A plain message where a protected one belongs, or the reverse.
-    Unexpected,
-    /// Too many half-open SAs.
-    HalfOpenLimit,
-    /// No configured peer fits the addresses.
-    NoPeer,
-    /// Could not be reassembled.
-    Fragment,
-}
-
-impl IgnoredReason {
-    /// All of them, in the order of their counters.
-    pub const ALL: [IgnoredReason; 9] = [
-        IgnoredReason::Malformed,
-        IgnoredReason::Version,
-        IgnoredReason::UnknownSpi,
-        IgnoredReason::Integrity,
-        IgnoredReason::Window,
-        IgnoredReason::Unexpected,
-        IgnoredReason::HalfOpenLimit,
-        IgnoredReason::NoPeer,
-        IgnoredReason::Fragment,
-    ];
-
-    /// A stable word for metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            IgnoredReason::Malformed => "malformed",
-            IgnoredReason::Version => "version",
-            IgnoredReason::UnknownSpi => "unknown_spi",
-            IgnoredReason::Integrity => "integrity",
-            IgnoredReason::Window => "window",
-            IgnoredReason::Unexpected => "unexpected",
-            IgnoredReason::HalfOpenLimit => "half_open_limit",
-            IgnoredReason::NoPeer => "no_peer",
-            IgnoredReason::Fragment => "fragment",
         }
     }
 }
@@ -409,6 +362,15 @@ pub enum Event {
         asked: String,
         /// What it granted.
         granted: String,
+    },
+    /// The peer cuts HMAC-SHA2-256 in ESP to another length than ours: every packet of it is dropped. Found by the data plane.
+    TruncationDiffers {
+        /// Whom.
+        peer: PeerName,
+        /// Which child.
+        name: ChildName,
+        /// What its packets are sealed with.
+        theirs: crypto::Integrity,
     },
     /// Both ends proved who they are.
     IkeSaUp {
@@ -521,8 +483,8 @@ pub enum Event {
     PeerNotified {
         /// Whom.
         peer: PeerName,
-        /// What.
-        notify: NotifyType,
+        /// What, by its registered name.
+        notify: Cow<'static, str>,
     },
     /// Cookies are demanded, or no longer.
     CookiesDemanded(bool),

@@ -1,4 +1,4 @@
-//! IKEv2 (RFC 7296) as a pure state machine, both roles.
+//! IKEv2 (RFC 7296) and IKEv1 (RFC 2409) as pure state machines, both roles.
 //!
 //! An [`Endpoint`] is fed datagrams, time and commands, and asked for [`Output`]s. It opens nothing, sleeps never, asks
 //! nobody for the time: `now` and randomness are arguments, so a run can be repeated octet by octet.
@@ -10,8 +10,9 @@
 //!            poll_output: Transmit, InstallChild, …, Event     poll_timeout
 //! ```
 //! Reading order: [`config`] (what is asked), [`event`] (what comes out), `v2` (one SA), `v2::exchange` (one file per
-//! exchange), [`endpoint`] (all SAs).
+//! exchange), [`v1`] (the same for IKEv1), [`endpoint`] (all SAs).
 
+mod child;
 pub mod config;
 mod context;
 mod cookie;
@@ -28,9 +29,9 @@ pub mod v1;
 mod v2;
 pub mod wire;
 
+pub use child::{ChildSa, ChildState};
 pub use endpoint::{CommandError, Endpoint, SaView};
 pub use event::{ChildId, ChildInstall, DownReason, Event, Output, Role, Transmit};
-pub use v2::child::{ChildSa, ChildState};
 
 /// A starting point for virtual time in tests.
 #[cfg(test)]

@@ -170,32 +170,29 @@ impl InboundSa {
         })
     }
 
-    /// Whether a packet that did not open here is authentic once HMAC-SHA2-256 is cut to 96 bits: the peer follows the
-    /// draft of before RFC 4868. Only for [`Integrity::HmacSha2_256_128`]; nothing changes, nothing is decrypted.
-    ///
-    /// Such a packet is dropped as [`DropReason::Malformed`] under a block cipher, whose text then seems to be four bytes
-    /// short of whole blocks, and as [`DropReason::Authentication`] under NULL.
+    /// What a packet that [`Self::open`] refused was sealed with, where that is HMAC-SHA2-256 cut to another length than ours
+    /// and everything else is right: 96 bits before RFC 4868, 128 since. Both have one number in IKE, so such a peer's tunnel
+    /// comes up and no packet passes. The packet must be as it came; a MAC's refusal leaves it so.
     #[must_use]
-    pub fn would_open_with_96_bit_icv(&self, esp: &[u8]) -> bool {
-        self.suite.integrity == Some(Integrity::HmacSha2_256_128)
-            && self.is_authentic_as(Integrity::HmacSha2_256_96, esp)
-    }
-
-    /// The reverse of [`Self::would_open_with_96_bit_icv`], for [`Integrity::HmacSha2_256_96`]: the peer truncates to
-    /// 128 bits as RFC 4868 has it.
-    #[must_use]
-    pub fn would_open_with_128_bit_icv(&self, esp: &[u8]) -> bool {
-        self.suite.integrity == Some(Integrity::HmacSha2_256_96)
-            && self.is_authentic_as(Integrity::HmacSha2_256_128, esp)
-    }
-
-    fn is_authentic_as(&self, integrity: Integrity, esp: &[u8]) -> bool {
-        let Some((header, body)) = esp.split_first_chunk::<ESP_HEADER_LEN>() else { return false };
+    pub fn other_truncation(&self, esp: &[u8]) -> Option<Integrity> {
+        let other = match self.suite.integrity? {
+            Integrity::HmacSha2_256_128 => Integrity::HmacSha2_256_96,
+            Integrity::HmacSha2_256_96 => Integrity::HmacSha2_256_128,
+            Integrity::HmacSha1_96
+            | Integrity::HmacSha2_384_192
+            | Integrity::HmacSha2_512_256
+            | Integrity::AesXcbc96
+            | Integrity::AesCmac96 => return None,
+        };
+        let (header, body) = esp.split_first_chunk::<ESP_HEADER_LEN>()?;
         let [spi @ .., s0, s1, s2, s3] = *header;
-        let Ok(sequence) = self.sequence(u32::from_be_bytes([s0, s1, s2, s3])) else { return false };
+        if spi != self.spi.to_be_bytes() {
+            return None;
+        }
+        let sequence = self.sequence(u32::from_be_bytes([s0, s1, s2, s3])).ok()?;
         let around = Associated::new(self.suite, self.spi, sequence);
-        spi == self.spi.to_be_bytes()
-            && self.key.is_authentic_with_icv_len(integrity.icv_len(), around.aad(), around.trailer(), body)
+        let fits = self.key.is_sealed_with_icv_of(other.icv_len(), around.aad(), around.trailer(), body);
+        fits.then_some(other)
     }
 
     /// The number of 64 bits of a packet whose replay check passes, before its ICV is looked at.

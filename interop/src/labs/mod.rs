@@ -1,6 +1,9 @@
 //! All labs, one topic a file.
 
+mod cavp;
 mod delete;
+mod ike_scan;
+mod libreswan;
 mod loss_of_peer;
 mod nat;
 mod negotiation;
@@ -10,6 +13,7 @@ mod sanity;
 mod scapy_esp;
 mod setup;
 mod suites;
+mod v1;
 
 use crate::registry::Lab;
 
@@ -25,6 +29,10 @@ pub fn labs() -> Vec<Lab> {
         loss_of_peer::LABS,
         nat::LABS,
         scapy_esp::LABS,
+        libreswan::LABS,
+        cavp::LABS,
+        ike_scan::LABS,
+        &v1::labs(),
         &pair::labs(),
     ]
     .concat()

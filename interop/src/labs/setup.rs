@@ -33,6 +33,8 @@ const ESP_PROPOSAL: &str = "aes128gcm16";
 pub(super) fn swan_at_g2() -> SwanConnection {
     SwanConnection {
         name: SITE.to_owned(),
+        version: 2,
+        aggressive: false,
         local_address: address::G2.to_string(),
         remote_address: address::G1.to_string(),
         local_id: "g2.test".to_owned(),
@@ -142,7 +144,7 @@ impl Ours {
         self
     }
 
-    fn configuration(&self) -> String {
+    pub(super) fn configuration(&self) -> String {
         let list = |items: &mut dyn Iterator<Item = &str>| {
             let quoted: Vec<_> = items.map(|item| format!("\"{item}\"")).collect();
             format!("[{}]", quoted.join(", "))

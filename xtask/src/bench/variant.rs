@@ -180,6 +180,8 @@ fn swan(local: [String; 2], remote: [String; 2], networks: [&str; 2]) -> SwanCon
     let [local_address, local_id] = local;
     let [remote_address, remote_id] = remote;
     SwanConnection {
+        version: 2,
+        aggressive: false,
         name: "site".to_owned(),
         local_address,
         remote_address,

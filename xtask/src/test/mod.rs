@@ -5,7 +5,11 @@
 
 mod counts;
 mod packages;
+mod private_root;
 mod stages;
+
+pub use packages::Setup;
+pub use private_root::prepare as prepare_private_root;
 
 use crate::process::Fallible;
 use counts::Counts;

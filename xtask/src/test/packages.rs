@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Peers and tools of the labs.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 11] = [
     "strongswan-charon",
     "strongswan-swanctl",
     "libcharon-extra-plugins",
@@ -18,6 +18,7 @@ const PACKAGES: [&str; 10] = [
     "nftables",
     "tcpdump",
     "python3-scapy",
+    "ike-scan",
     "iperf3",
 ];
 const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -59,7 +60,8 @@ fn missing() -> Vec<&'static str> {
     PACKAGES.into_iter().filter(|package| !is_installed(package)).collect()
 }
 
-fn apt(arguments: &[&str]) -> std::process::Command {
+/// `apt-get` with these words, which asks nothing and waits for other runs of it.
+pub fn apt(arguments: &[&str]) -> std::process::Command {
     let mut all = vec!["-q", "-o", "DPkg::Lock::Timeout=300"];
     all.extend(arguments);
     let mut command = command("apt-get", &all);

@@ -2,6 +2,7 @@
 
 use super::counts::Counts;
 use super::packages::{self, Setup};
+use super::private_root;
 use super::{Ended, StageName, TestArguments};
 use crate::process::{Fallible, capture, cargo, command, is_root, run, run_lines, target_dir};
 use crate::{deny, fuzz, lab, tidy};
@@ -65,15 +66,16 @@ fn setup(arguments: &TestArguments) -> Ended {
     if arguments.no_install {
         return Ended::Skipped("--no-install".to_owned());
     }
-    match packages::install() {
-        Ok(Setup::Ready(what)) => {
-            println!("{what}");
-            Ended::Ran(Counts::default())
+    let mut skipped = Vec::new();
+    for made in [packages::install(), private_root::prepare()] {
+        match made {
+            Ok(Setup::Ready(what)) => println!("{what}"),
+            Ok(Setup::Skipped(why)) => skipped.push(why),
+            // No network is no reason to test nothing: the labs will say what they miss.
+            Err(why) => skipped.push(format!("could not get the lab peers: {why}")),
         }
-        Ok(Setup::Skipped(why)) => Ended::Skipped(why),
-        // No network is no reason to test nothing: the labs will say what they miss.
-        Err(why) => Ended::Skipped(format!("could not install the lab peers: {why}")),
     }
+    if skipped.is_empty() { Ended::Ran(Counts::default()) } else { Ended::Skipped(skipped.join("; ")) }
 }
 
 fn fmt() -> Fallible<()> {

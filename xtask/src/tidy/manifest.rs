@@ -14,7 +14,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("host", &["crypto", "packet", "ipsec", "ike", "engine", "formats"]),
     ("underpass", &["crypto", "packet", "ipsec", "ike", "engine", "formats", "host"]),
     ("scenarios", &["crypto", "packet", "ipsec", "ike", "engine", "formats", "sim"]),
-    ("interop", &["crypto", "host", "ipsec", "packet"]),
+    ("interop", &["crypto", "host", "ike", "ipsec", "packet"]),
     ("xtask", &["interop"]),
 ];
 /// Below the purity line.

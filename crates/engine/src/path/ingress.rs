@@ -2,12 +2,15 @@
 //! and MSS.
 
 use super::Feedback;
-use crate::table::ForwardingTable;
+use crate::table::{ForwardingTable, InboundEntry};
 use ike::config::Path;
 use ipsec::{Demux, DropCounters, DropReason, Encapsulation, demux_esp};
 use packet::clamp_mss;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
+
+/// Packets of one SA that are held against another truncation at most: somebody who guesses an SPI costs no more than that.
+const MOST_LOOKS: u32 = 16;
 
 /// Opens packets by one table.
 pub struct Ingress<'a> {
@@ -40,7 +43,7 @@ impl Ingress<'_> {
         };
         let entry = self.table.inbound.get(&spi).ok_or(DropReason::NoSa)?;
         let sequence = sequence_low(esp);
-        let opened = entry.sa.open(esp)?;
+        let opened = entry.sa.open(esp).inspect_err(|reason| self.look_at_truncation(entry, esp, *reason))?;
         // Authentic from here on, whatever becomes of the packet.
         entry.heard.fetch_add(1, Ordering::Relaxed);
         if opened.first_on_this_sa {
@@ -58,6 +61,22 @@ impl Ingress<'_> {
             clamp_mss(inner, entry.mss.0, entry.mss.1, false);
         }
         Ok(opened.inner)
+    }
+}
+
+impl Ingress<'_> {
+    /// On an SA that never delivered anything, a packet that does not open may come from a peer that means another length by
+    /// HMAC-SHA2-256: with a block cipher its length is wrong already. Looked at a few times and told once.
+    fn look_at_truncation(&mut self, entry: &InboundEntry, esp: &[u8], reason: DropReason) {
+        let refused = matches!(reason, DropReason::Authentication | DropReason::Malformed);
+        if !refused || entry.sa.highest_sequence() > 0 || entry.looks.load(Ordering::Relaxed) >= MOST_LOOKS {
+            return;
+        }
+        entry.looks.fetch_add(1, Ordering::Relaxed);
+        if let Some(theirs) = entry.sa.other_truncation(esp) {
+            entry.looks.store(MOST_LOOKS, Ordering::Relaxed);
+            self.feedback.push(Feedback::Truncation { peer: entry.peer.clone(), child: entry.child, theirs });
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod ingress;
 pub use egress::Egress;
 pub use ingress::Ingress;
 
+use crypto::Integrity;
 use ike::config::{ChildName, Path, PeerName};
 use ike::event::ChildId;
 use ipsec::Encapsulation;
@@ -52,6 +53,15 @@ pub enum Feedback {
         child: ChildId,
         /// From and to.
         path: Path,
+    },
+    /// The peer cuts its MAC to another length than ours: nothing it sends can be opened.
+    Truncation {
+        /// Whose.
+        peer: PeerName,
+        /// Which SA.
+        child: ChildId,
+        /// What its packets are sealed with.
+        theirs: Integrity,
     },
     /// An outbound SA reached its soft lifetime, or (`hard`) the end of it.
     Limit {

@@ -3,6 +3,7 @@
 mod support;
 
 mod fails_closed;
+mod ikev1;
 mod limits;
 mod nat;
 mod on_demand;
@@ -10,4 +11,5 @@ mod reference;
 mod rekey;
 mod routes;
 mod status;
+mod truncation;
 mod tunnels;

@@ -4,6 +4,7 @@ use super::connection::Draft;
 use crate::diagnostic::{Report, code};
 use crate::source::Place;
 use engine::desired::{Policy, PolicyAction};
+use ike::config::{KEYS_TRIED, Version};
 use ipsec::TrafficSelector;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ pub(crate) fn check(drafts: &[Draft], policies: &[Policy], report: &mut Report) 
     route_loops(drafts, policies, report);
     same_traffic(drafts, report);
     same_peers(drafts, report);
+    keys_by_address(drafts, report);
 }
 
 /// A route that covers a peer's own address leads the packets of the tunnel into the tunnel: nothing ever leaves. A bypass
@@ -141,4 +143,57 @@ fn same_peers(drafts: &[Draft], report: &mut Report) {
             return;
         }
     }
+}
+
+/// Where a peer of IKEv1 may be; `Any` is anywhere.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Whereabouts<'d> {
+    Address(IpAddr),
+    Name(&'d str),
+    Any,
+}
+
+fn whereabouts(draft: &Draft) -> Vec<Whereabouts<'_>> {
+    let addresses = draft.connection.peer.remote_addresses.iter().copied().map(Whereabouts::Address);
+    let names = draft.connection.remote_names.iter().map(|name| Whereabouts::Name(name));
+    let mut found: Vec<_> = addresses.chain(names).collect();
+    if found.is_empty() {
+        found.push(Whereabouts::Any);
+    }
+    found
+}
+
+/// In IKEv1's main mode a peer's identity comes encrypted with a key made of the pre-shared one, so a responder tries the
+/// keys of all connections that fit the peer's address, up to a bound: those behind it cannot be reached by their peers.
+fn keys_by_address(drafts: &[Draft], report: &mut Report) {
+    let main_mode =
+        |draft: &&Draft| draft.connection.peer.versions.allow(Version::V1) && !draft.connection.peer.aggressive;
+    let mut ranked: Vec<&Draft> = drafts.iter().filter(main_mode).collect();
+    // The order in which a responder tries them: one that names our address before one that takes any, then by name.
+    ranked.sort_by_key(|draft| (draft.connection.peer.local_address.is_none(), &draft.connection.peer.name));
+    let mut before: BTreeMap<(Whereabouts, Option<IpAddr>), usize> = BTreeMap::new();
+    for draft in ranked {
+        let local = draft.connection.peer.local_address;
+        for place in whereabouts(draft) {
+            let count = before.entry((place, local)).or_insert(0);
+            *count += 1;
+            if *count > KEYS_TRIED {
+                tell_untried(draft, *count, report);
+            }
+        }
+        if report.is_full() {
+            return;
+        }
+    }
+}
+
+fn tell_untried(draft: &Draft, count: usize, report: &mut Report) {
+    let peer = &draft.connection.peer;
+    let message = format!(
+        "`{}` is number {count} of the connections with its peer's address; in IKEv1's main mode the keys of {KEYS_TRIED} are \
+         tried on a peer that calls",
+        peer.name
+    );
+    let help = "give some of them the peer's own address or another `local_address`, or use IKEv2".to_owned();
+    report.warning(code::OVERLAP, draft.remote_place, message, Some(help));
 }

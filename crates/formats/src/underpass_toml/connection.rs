@@ -2,9 +2,11 @@
 
 use super::child;
 use super::document::Named;
+use super::ikev1::{self, Spoken};
 use super::keys::SectionKind;
 use super::secrets::Secrets;
 use super::section::{Section, entries, shown, type_name};
+use super::split;
 use super::values::{Rekeying, address, host_address, shown_long};
 use crate::diagnostic::{Report, code};
 use crate::source::{At, Place};
@@ -38,7 +40,10 @@ pub(crate) fn read(named: Named, listen: &[IpAddr], secrets: &Secrets, report: &
     let has_local_address = section.has("local_address");
     let local_address = local_address(&mut section, listen, &remote, report);
     let rekeying = Rekeying::read(&mut section, report);
-    let children = children(&mut section, name, remote.any, rekeying, report);
+    let spoken = Spoken::read(&mut section, report);
+    let aggressive = ikev1::aggressive(&mut section, spoken, report);
+    let inherited = child::Inherited { any_peer: remote.any, rekeying, spoken };
+    let children = children(&mut section, name, inherited, report);
     let peer = PeerConfig {
         name: PeerName::from(name),
         local_address,
@@ -51,7 +56,7 @@ pub(crate) fn read(named: Named, listen: &[IpAddr], secrets: &Secrets, report: &
             let entry = section.text("psk", report).unwrap_or(At { value: name, place });
             secrets.get(entry, name, report)
         },
-        proposals: proposals(&mut section, report),
+        proposals: proposals(&mut section, spoken, report),
         lifetime: {
             let seconds = section.integer("ike_lifetime_seconds", report);
             rekeying.lifetime(seconds, IKE_LIFETIME, "the IKE SA", report)
@@ -73,12 +78,13 @@ pub(crate) fn read(named: Named, listen: &[IpAddr], secrets: &Secrets, report: &
         },
         remote_port: small(section.integer("remote_port", report)).unwrap_or(IKE_PORT),
         initial_contact: section.boolean("initial_contact", report).unwrap_or(true),
-        versions: ike::config::Versions::V2,
-        aggressive: false,
+        versions: spoken.versions,
+        aggressive: aggressive.is_some(),
         childless: section.boolean("childless", report).unwrap_or(false),
         children: children.iter().map(|draft| draft.child.clone()).collect(),
         remote_addresses: remote.addresses,
     };
+    ikev1::check_key(aggressive, peer.psk.expose(), report);
     let tunnel = tunnel(&mut section, report);
     section.finish(report);
     let mut routes: Vec<(IpAddr, u8)> = children.iter().flat_map(|draft| &draft.routes).map(|at| at.value).collect();
@@ -227,16 +233,18 @@ fn id(text: At<&str>, name: &str, report: &mut Report) -> Option<Id> {
     }
 }
 
-fn proposals(section: &mut Section, report: &mut Report) -> Vec<IkeProposal> {
+fn proposals(section: &mut Section, spoken: Spoken, report: &mut Report) -> Vec<IkeProposal> {
     let Some(texts) = section.texts("ike_proposals", report) else {
-        return IkeProposal::defaults();
+        return IkeProposal::defaults_for(spoken.versions);
     };
     let mut proposals: Vec<IkeProposal> = Vec::new();
+    let mut in_v1 = ikev1::Listed::new();
     for text in texts {
         match IkeProposal::parse_list(text.value) {
             Ok(listed) => {
                 let reasons = listed.iter().flat_map(IkeProposal::is_weak).collect();
                 weak("ike_proposals", text.place, reasons, report);
+                in_v1.push((text.place, ikev1::any(listed.iter().map(IkeProposal::in_v1))));
                 proposals.extend(listed);
             }
             Err(error) => {
@@ -244,6 +252,7 @@ fn proposals(section: &mut Section, report: &mut Report) -> Vec<IkeProposal> {
             }
         }
     }
+    ikev1::check_proposals("ike_proposals", &in_v1, "aes256-sha256-modp2048", spoken, report);
     proposals
 }
 
@@ -296,8 +305,7 @@ fn tunnel(section: &mut Section, report: &mut Report) -> TunnelOptions {
 fn children(
     section: &mut Section,
     connection: &str,
-    any_peer: bool,
-    rekeying: Rekeying,
+    inherited: child::Inherited,
     report: &mut Report,
 ) -> Vec<child::Draft> {
     let title = format!("connection.{}.child", shown(connection));
@@ -318,7 +326,8 @@ fn children(
     }
     let found = entries(entry.place.file, table);
     let named = super::document::named(SectionKind::Child, &title, found, report);
-    named.into_iter().map(|named| child::read(named, any_peer, rekeying, report)).collect()
+    let drafts = named.into_iter().map(|named| child::read(named, inherited, report)).collect();
+    split::split(drafts, connection, entry.key_place, report)
 }
 
 fn small(at: Option<At<u64>>) -> Option<u16> {

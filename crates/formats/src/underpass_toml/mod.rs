@@ -9,10 +9,12 @@ mod conflicts;
 mod connection;
 mod document;
 mod gateway;
+mod ikev1;
 pub mod keys;
 mod policy;
 mod secrets;
 mod section;
+mod split;
 mod values;
 
 use crate::diagnostic::{Diagnostic, Report, Severity, code};

@@ -12,8 +12,8 @@ pub(crate) fn read(named: Named, report: &mut Report) -> Policy {
         // An unreadable action is an error anyway; until then the safe one.
         _ => PolicyAction::Discard,
     };
-    let (local, _) = selectors(&mut section, "local", "[\"10.1.0.0/16\"]", report);
-    let (remote, _) = selectors(&mut section, "remote", "[\"10.2.0.0/16\"]", report);
+    let local = selectors(&mut section, "local", "[\"10.1.0.0/16\"]", report).values();
+    let remote = selectors(&mut section, "remote", "[\"10.2.0.0/16\"]", report).values();
     section.finish(report);
     Policy { name: named.name.to_owned(), action, local, remote }
 }

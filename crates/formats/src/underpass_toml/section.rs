@@ -159,9 +159,14 @@ impl<'t> Section<'t> {
     }
 
     pub(crate) fn boolean(&mut self, name: &'static str, report: &mut Report) -> Option<bool> {
+        self.flag(name, report).map(|at| at.value)
+    }
+
+    /// As [`boolean`](Self::boolean), with its place.
+    pub(crate) fn flag(&mut self, name: &'static str, report: &mut Report) -> Option<At<bool>> {
         let (key, entry) = self.take(name)?;
         match entry.value {
-            DeValue::Boolean(value) => Some(*value),
+            DeValue::Boolean(value) => Some(At { value: *value, place: entry.place }),
             _ => wrong_type(key, &entry, report),
         }
     }

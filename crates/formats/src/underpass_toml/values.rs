@@ -38,25 +38,34 @@ pub(crate) fn host_address(address: IpAddr, place: Place, name: &str, report: &m
     Some(address)
 }
 
-/// The selectors of a key, with their places. Empty when there is an error, which is reported.
-pub(crate) fn selectors(
-    section: &mut Section,
-    name: &'static str,
-    example: &str,
-    report: &mut Report,
-) -> (Vec<TrafficSelector>, Place) {
-    let mut found: Vec<TrafficSelector> = Vec::new();
+/// The selectors of a key. Empty when there is an error, which is reported.
+pub(crate) struct Selectors {
+    pub(crate) list: Vec<At<TrafficSelector>>,
+    /// Where the first stands.
+    pub(crate) place: Place,
+}
+
+impl Selectors {
+    /// The selectors without their places.
+    pub(crate) fn values(self) -> Vec<TrafficSelector> {
+        self.list.into_iter().map(|at| at.value).collect()
+    }
+}
+
+/// Reads the selectors of a key.
+pub(crate) fn selectors(section: &mut Section, name: &'static str, example: &str, report: &mut Report) -> Selectors {
+    let mut found: Vec<At<TrafficSelector>> = Vec::new();
     let Some(texts) = section.take_texts_or_require(name, example, report) else {
-        return (found, section.place);
+        return Selectors { list: found, place: section.place };
     };
     let place = texts.first().map_or(section.place, |text| text.place);
     for text in &texts {
         match text.value.parse::<TrafficSelector>() {
-            Ok(selector) if found.contains(&selector) => {
+            Ok(selector) if found.iter().any(|at| at.value == selector) => {
                 let message = format!("`{name}`: {selector} is listed twice");
                 report.warning(code::CONFLICT, text.place, message, Some("leave one out".into()));
             }
-            Ok(selector) => found.push(selector),
+            Ok(value) => found.push(At { value, place: text.place }),
             Err(error) => report.error(code::INVALID, text.place, format!("`{name}`: {}", shown_long(&error)), None),
         }
     }
@@ -69,7 +78,7 @@ pub(crate) fn selectors(
             Some("merge neighbouring prefixes, or use several children".into()),
         );
     }
-    (found, place)
+    Selectors { list: found, place }
 }
 
 /// A prefix for a route.

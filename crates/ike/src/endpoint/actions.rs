@@ -26,6 +26,7 @@ impl Endpoint {
                 Action::Down { peer, reason } => self.gone(&peer, &reason, true, now),
                 Action::ChildGone { peer, reason } => self.gone(&peer, &reason, false, now),
                 Action::Reconcile(peer) => self.reconcile(&peer, now),
+                Action::V1(action) => self.carry_out_v1(action, now),
             }
         }
     }
@@ -123,6 +124,7 @@ impl Endpoint {
         state.exhausted = false;
         state.retry_at = None;
         state.hold.clear();
+        state.version = Some(crate::config::Version::V2);
         let others: Vec<IkeSpi> = state.sas.iter().copied().filter(|other| *other != spi).collect();
         for other in others {
             self.weigh(spi, other, initial_contact, now);
@@ -174,6 +176,7 @@ impl Endpoint {
 
     /// Closes all SAs of a peer; those that are authenticated tell it so.
     pub(super) fn delete_sas(&mut self, peer: &PeerName, reason: &DownReason, now: Instant) {
+        self.v1_delete_all(peer, reason, now);
         let spis: Vec<IkeSpi> =
             self.states.get(peer).map(|state| state.sas.iter().copied().collect()).unwrap_or_default();
         for spi in spis {

@@ -72,20 +72,20 @@ impl Endpoint {
         if renegotiate {
             return self.delete_sas(&name, &DownReason::Reconfigured, now);
         }
+        let doomed = |child: &ChildName| match (old.child(child), config.child(child)) {
+            (Some(old), Some(new)) => needs_new_child(old, new),
+            (_, None) => true,
+            (None, Some(_)) => false,
+        };
+        self.v1_reconfigure(&config, doomed, now);
         let spis: Vec<IkeSpi> =
             self.states.get(&name).map(|state| state.sas.iter().copied().collect()).unwrap_or_default();
         for spi in spis {
             self.with_sa(spi, now, |sa, cx| {
                 sa.peer = Arc::clone(&config);
-                let changed =
-                    |child: &crate::v2::child::ChildSa| match (old.child(&child.name), config.child(&child.name)) {
-                        (Some(old), Some(new)) => needs_new_child(old, new),
-                        (_, None) => true,
-                        (None, Some(_)) => false,
-                    };
-                let doomed: Vec<ChildId> =
-                    sa.children.values().filter(|child| changed(child)).map(|child| child.id).collect();
-                for child in doomed {
+                let changed: Vec<ChildId> =
+                    sa.children.values().filter(|child| doomed(&child.name)).map(|child| child.id).collect();
+                for child in changed {
                     sa.enqueue(Task::DeleteChild(child), now);
                 }
                 sa.start_next(cx);
@@ -104,6 +104,8 @@ impl Endpoint {
         state.retry_at = None;
         if let (Some(before), Some(_)) = (before, source) {
             // SAs from the old address cannot be reached any more.
+            self.v1_source_moved(peer, before, now);
+            let Some(state) = self.states.get_mut(peer) else { return };
             let moved: Vec<IkeSpi> = state.sas.iter().copied().collect();
             for spi in moved {
                 if self.sas.get(&spi).is_some_and(|sa| sa.path.local.ip() == before) {
@@ -176,6 +178,7 @@ impl Endpoint {
             return Ok(());
         }
         state.stopped.extend(children.iter().cloned());
+        self.v1_remove_children(peer, &DownReason::Administrative, now, |child| children.contains(&child.sa.name));
         self.each_child(peer, now, |sa_child| children.contains(&sa_child.name), Task::DeleteChild);
         Ok(())
     }
@@ -215,15 +218,22 @@ impl Endpoint {
     ) -> Result<(), CommandError> {
         let config = self.peer(peer)?;
         let children = Self::children_named(&config, child)?;
-        let count = self.each_child(peer, now, |child| children.contains(&child.name), Task::RekeyChild);
+        let count = self.each_child(peer, now, |child| children.contains(&child.name), Task::RekeyChild)
+            + self.v1_rekey_children(peer, now, |child| children.contains(&child.sa.name));
+        self.reconcile(peer, now);
+        self.carry_out(now);
         if count == 0 { Err(CommandError::NotUp(peer.clone())) } else { Ok(()) }
     }
 
     /// Rekeys the IKE SA now.
     pub fn rekey_ike(&mut self, peer: &PeerName, now: Instant) -> Result<(), CommandError> {
         self.peer(peer)?;
+        let v1 = self.v1_is_up(peer);
+        if v1 {
+            self.v1_rekey_ike(peer, now);
+        }
         let live: Vec<IkeSpi> =
-            self.sas_of(peer).filter(|sa| sa.is_established() && !sa.is_closing()).map(|sa| sa.local_spi()).collect();
+            self.sas_of_v2(peer).filter(|sa| sa.is_established() && !sa.is_closing()).map(|sa| sa.local_spi).collect();
         for spi in &live {
             self.with_sa(*spi, now, |sa, cx| {
                 if sa.limbo.is_none() {
@@ -232,7 +242,7 @@ impl Endpoint {
                 }
             });
         }
-        if live.is_empty() { Err(CommandError::NotUp(peer.clone())) } else { Ok(()) }
+        if live.is_empty() && !v1 { Err(CommandError::NotUp(peer.clone())) } else { Ok(()) }
     }
 
     /// Tells the peers that we go: a DELETE for every IKE SA.
@@ -246,6 +256,9 @@ impl Endpoint {
 
     /// An authentic ESP packet came in: proof of life, and of the address if it is newer than all before it.
     pub fn esp_heard(&mut self, peer: &PeerName, child: ChildId, newest_path: Option<Path>, now: Instant) {
+        if self.v1_esp_heard(peer, child, newest_path, now).is_some() {
+            return;
+        }
         let Some(state) = self.states.get(peer) else { return };
         let owner =
             state.sas.iter().copied().find(|spi| self.sas.get(spi).is_some_and(|sa| sa.children.contains_key(&child)));
@@ -264,6 +277,11 @@ impl Endpoint {
 
     /// A child reached its soft (`hard` false) or hard limit of bytes, packets or sequence numbers.
     pub fn child_limit(&mut self, peer: &PeerName, child: ChildId, hard: bool, now: Instant) {
+        if hard {
+            self.v1_remove_children(peer, &DownReason::Expired, now, |sa_child| sa_child.sa.id == child);
+        } else {
+            self.v1_rekey_children(peer, now, |sa_child| sa_child.sa.id == child);
+        }
         let task = if hard { Task::DeleteChild } else { Task::RekeyChild };
         self.each_child(peer, now, |sa_child| sa_child.id == child, task);
     }
@@ -287,6 +305,8 @@ fn needs_new_ike_sa(old: &PeerConfig, new: &PeerConfig) -> bool {
         || old.remote_id != new.remote_id
         || !old.psk.ct_eq(new.psk.expose())
         || old.proposals != new.proposals
+        || old.versions != new.versions
+        || old.aggressive != new.aggressive
         || old.encapsulation != new.encapsulation
         || old.remote_port != new.remote_port
         || old.fragment_size.is_some() != new.fragment_size.is_some()
@@ -298,4 +318,5 @@ fn needs_new_child(old: &ChildConfig, new: &ChildConfig) -> bool {
         || old.remote != new.remote
         || old.proposals != new.proposals
         || old.replay_window != new.replay_window
+        || old.sha256_96 != new.sha256_96
 }

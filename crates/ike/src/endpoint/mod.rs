@@ -12,6 +12,8 @@ mod peers;
 mod receive;
 mod responder;
 mod timers;
+mod v1;
+mod view;
 
 pub use commands::CommandError;
 
@@ -21,7 +23,6 @@ use crate::cookie::CookieJar;
 use crate::event::{DownReason, Output};
 use crate::spi::SpiAllocator;
 use crate::v2::IkeSa;
-use crate::v2::child::ChildSa;
 use crate::wire::IkeSpi;
 use crypto::{Provider, Rng};
 use peers::PeerState;
@@ -30,6 +31,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use timers::Timers;
+pub use view::SaView;
 
 /// All peers and IKE SAs of one gateway.
 pub struct Endpoint {
@@ -41,6 +43,8 @@ pub struct Endpoint {
     /// Peers that an operator took down.
     disabled: BTreeSet<PeerName>,
     sas: BTreeMap<IkeSpi, IkeSa>,
+    /// Everything of IKEv1.
+    v1: v1::V1,
     /// Answered IKE_SA_INIT requests: a repeated one must not make a second SA.
     initiators: BTreeMap<(SocketAddr, IkeSpi), IkeSpi>,
     /// The same by our SPI, to find what to forget.
@@ -56,12 +60,6 @@ pub struct Endpoint {
     actions: VecDeque<Action>,
 }
 
-/// An IKE SA as others may see it.
-#[derive(Clone, Debug)]
-pub struct SaView<'a> {
-    sa: &'a IkeSa,
-}
-
 impl Endpoint {
     /// An endpoint without peers.
     pub fn new(config: EndpointConfig, provider: Arc<dyn Provider>, mut rng: Box<dyn Rng>, now: Instant) -> Endpoint {
@@ -74,6 +72,7 @@ impl Endpoint {
             states: BTreeMap::new(),
             disabled: BTreeSet::new(),
             sas: BTreeMap::new(),
+            v1: v1::V1::default(),
             initiators: BTreeMap::new(),
             answered: BTreeMap::new(),
             half_open: BTreeSet::new(),
@@ -97,19 +96,10 @@ impl Endpoint {
         self.timers.next()
     }
 
-    /// The IKE SAs, those that are over but still answer repeated requests excepted.
-    pub fn sas(&self) -> impl Iterator<Item = SaView<'_>> {
-        self.sas.values().filter(|sa| !sa.is_closed()).map(|sa| SaView { sa })
-    }
-
-    /// The IKE SAs of one peer.
-    pub fn sas_of<'a>(&'a self, peer: &PeerName) -> impl Iterator<Item = SaView<'a>> {
+    /// The IKEv2 SAs of one peer that are not over.
+    fn sas_of_v2<'a>(&'a self, peer: &PeerName) -> impl Iterator<Item = &'a IkeSa> {
         let spis = self.states.get(peer).map(|state| &state.sas);
-        spis.into_iter()
-            .flatten()
-            .filter_map(|spi| self.sas.get(spi))
-            .filter(|sa| !sa.is_closed())
-            .map(|sa| SaView { sa })
+        spis.into_iter().flatten().filter_map(|spi| self.sas.get(spi)).filter(|sa| !sa.is_closed())
     }
 
     /// Why a peer is not up, and the attempts since it was.
@@ -125,7 +115,7 @@ impl Endpoint {
 
     /// Half-open IKE SAs (RFC 7296 §2.6), those refused a moment ago included: they hold memory too.
     pub fn half_open(&self) -> usize {
-        self.half_open.len()
+        self.half_open.len() + self.v1.half_open()
     }
 
     /// Runs `work` on an SA with everything it may use, then carries out what it asked for.
@@ -170,6 +160,7 @@ impl std::fmt::Debug for Endpoint {
         // Everything that an input may change, secrets excepted: tests compare it before and after.
         f.debug_struct("Endpoint")
             .field("sas", &self.sas)
+            .field("v1", &self.v1)
             .field("states", &self.states)
             .field("disabled", &self.disabled)
             .field("initiators", &self.initiators)
@@ -178,97 +169,5 @@ impl std::fmt::Debug for Endpoint {
             .field("spis", &self.spis)
             .field("next_child", &self.next_child)
             .finish_non_exhaustive()
-    }
-}
-
-impl SaView<'_> {
-    /// Our SPI.
-    pub fn local_spi(&self) -> IkeSpi {
-        self.sa.local_spi
-    }
-
-    /// The peer's SPI.
-    pub fn remote_spi(&self) -> IkeSpi {
-        self.sa.remote_spi
-    }
-
-    /// Both ends proved who they are, and no successor took over.
-    pub fn is_established(&self) -> bool {
-        self.sa.is_established()
-    }
-
-    /// Negotiated but not authenticated by anybody yet.
-    pub fn is_half_open(&self) -> bool {
-        self.sa.is_half_open()
-    }
-
-    /// Begun by us and not authenticated yet.
-    pub fn is_connecting(&self) -> bool {
-        self.sa.is_connecting()
-    }
-
-    /// A DELETE of ours for it is under way or waiting.
-    pub fn is_closing(&self) -> bool {
-        self.sa.is_closing()
-    }
-
-    /// Whose it is, by configuration.
-    pub fn peer(&self) -> &PeerConfig {
-        &self.sa.peer
-    }
-
-    /// Who the peer proved to be.
-    pub fn remote_id(&self) -> Option<&crate::id::Id> {
-        self.sa.remote_id.as_ref()
-    }
-
-    /// From and to.
-    pub fn path(&self) -> crate::config::Path {
-        self.sa.path
-    }
-
-    /// What NAT detection found.
-    pub fn nat(&self) -> crate::nat::Nat {
-        self.sa.nat
-    }
-
-    /// Who began it.
-    pub fn role(&self) -> crate::event::Role {
-        self.sa.role
-    }
-
-    /// Its algorithms, once negotiated.
-    pub fn suite(&self) -> Option<crate::proposal::IkeSuite> {
-        self.sa.session.as_ref().map(|session| session.suite)
-    }
-
-    /// When it was authenticated.
-    pub fn established(&self) -> Option<Instant> {
-        self.sa.established
-    }
-
-    /// When a rekey starts.
-    pub fn rekey_at(&self) -> Option<Instant> {
-        self.sa.rekey_at
-    }
-
-    /// A request of ours waits for its answer.
-    pub fn is_waiting(&self) -> bool {
-        self.sa.window.outstanding.is_some()
-    }
-
-    /// Requests of ours that wait for their turn.
-    pub fn waiting(&self) -> usize {
-        self.sa.queue.len()
-    }
-
-    /// Nothing is under way and nothing waits, here or for the peer's own exchange.
-    pub fn is_quiet(&self) -> bool {
-        self.sa.window.outstanding.is_none() && self.sa.queue.is_empty()
-    }
-
-    /// Its children.
-    pub fn children(&self) -> impl Iterator<Item = &ChildSa> {
-        self.sa.children.values()
     }
 }

@@ -1,7 +1,7 @@
 //! Keeping up what is wanted: when to connect, to ask for a child, and to try again.
 
 use super::Endpoint;
-use crate::config::{ChildName, Path, PeerConfig, PeerName, StartPolicy};
+use crate::config::{ChildName, Path, PeerConfig, PeerName, StartPolicy, Version, Versions};
 use crate::context::Action;
 use crate::event::{DownReason, Event, Output, Role};
 use crate::retransmit::jittered;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// A child that went away is asked for again after this long, plus jitter: the peer may be restarting.
 const CHILD_PAUSE: Duration = Duration::from_secs(1);
 /// The responder of a new IKE SA leaves the children to its initiator for this long.
-const RESPONDER_PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const RESPONDER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What an endpoint knows of a peer beside its configuration.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(super) struct PeerState {
     pub(super) source: Option<IpAddr>,
     /// Why it is not up.
     pub(super) reason: DownReason,
+    /// With a peer that may speak either version: what to begin with. Kept once it succeeded.
+    pub(super) version: Option<Version>,
 }
 
 impl Default for PeerState {
@@ -54,6 +56,7 @@ impl Default for PeerState {
             address: 0,
             source: None,
             reason: DownReason::Idle,
+            version: None,
         }
     }
 }
@@ -63,8 +66,9 @@ impl Endpoint {
     pub(super) fn reconcile(&mut self, peer: &PeerName, now: Instant) {
         let Some(config) = self.peers.get(peer).cloned() else { return };
         let missing = self.missing_children(&config);
+        let orphaned = self.v1_orphaned(&config);
         let Some(state) = self.states.get_mut(peer) else { return };
-        if self.disabled.contains(peer) || state.exhausted || missing.is_empty() {
+        if self.disabled.contains(peer) || state.exhausted || (missing.is_empty() && !orphaned) {
             return self.timers.set_peer(peer, None);
         }
         let spis: Vec<IkeSpi> = state.sas.iter().copied().collect();
@@ -74,7 +78,12 @@ impl Endpoint {
             let spi = live.local_spi;
             return self.ask_for_children(spi, &config, &missing, now);
         }
-        let connecting = spis.iter().filter_map(|spi| self.sas.get(spi)).any(|sa| sa.is_connecting());
+        if let Some(cookie) = self.v1_live(peer) {
+            let holds = self.holds(peer, &missing, now);
+            return self.v1_ask(cookie, &holds, now);
+        }
+        let connecting =
+            spis.iter().filter_map(|spi| self.sas.get(spi)).any(|sa| sa.is_connecting()) || self.v1_connecting(peer);
         if connecting || config.remote_addresses.is_empty() {
             return;
         }
@@ -88,23 +97,35 @@ impl Endpoint {
 
     /// Children that should be up and are neither up nor on their way.
     fn missing_children(&mut self, config: &PeerConfig) -> Vec<ChildName> {
+        let v1: BTreeSet<ChildName> = config
+            .children
+            .iter()
+            .map(|child| &child.name)
+            .filter(|name| self.v1_has(&config.name, name))
+            .cloned()
+            .collect();
         let Some(state) = self.states.get_mut(&config.name) else { return Vec::new() };
         let sas: Vec<&IkeSa> =
             state.sas.iter().filter_map(|spi| self.sas.get(spi)).filter(|sa| !sa.is_closed()).collect();
-        state.asked.retain(|name| !sas.iter().any(|sa| sa.has_child(name)));
+        state.asked.retain(|name| !v1.contains(name) && !sas.iter().any(|sa| sa.has_child(name)));
         let wanted = config
             .children
             .iter()
             .filter(|child| child.start == StartPolicy::OnLoad || state.asked.contains(&child.name))
             .filter(|child| !state.stopped.contains(&child.name));
-        let there = |name: &ChildName| sas.iter().any(|sa| sa.has_child(name) || sa.is_creating(name));
+        let there =
+            |name: &ChildName| v1.contains(name) || sas.iter().any(|sa| sa.has_child(name) || sa.is_creating(name));
         wanted.map(|child| child.name.clone()).filter(|name| !there(name)).collect()
     }
 
+    /// Children, and when they may be asked for.
+    fn holds(&self, peer: &PeerName, children: &[ChildName], now: Instant) -> Vec<(ChildName, Instant)> {
+        let hold = |name: &ChildName| self.states.get(peer).and_then(|state| state.hold.get(name).copied());
+        children.iter().map(|name| (name.clone(), hold(name).unwrap_or(now))).collect()
+    }
+
     fn ask_for_children(&mut self, spi: IkeSpi, config: &PeerConfig, missing: &[ChildName], now: Instant) {
-        let Some(state) = self.states.get_mut(&config.name) else { return };
-        let holds: Vec<(ChildName, Instant)> =
-            missing.iter().map(|name| (name.clone(), state.hold.get(name).copied().unwrap_or(now))).collect();
+        let holds = self.holds(&config.name, missing, now);
         self.with_sa(spi, now, |sa, cx| {
             let patience = match (sa.role, sa.established) {
                 (Role::Responder, Some(established)) => established + RESPONDER_PATIENCE,
@@ -136,6 +157,16 @@ impl Endpoint {
         let path =
             Path { local: SocketAddr::new(local, local_port), remote: SocketAddr::new(remote, config.remote_port) };
         let attempt = state.attempts + 1;
+        let version = match config.versions {
+            Versions::V1 => Version::V1,
+            Versions::V2 => Version::V2,
+            Versions::Both => state.version.unwrap_or(Version::V2),
+        };
+        if version == Version::V1 {
+            let event = Event::Connecting { peer: config.name.clone(), path, attempt };
+            self.outputs.push_back(Output::Event(event));
+            return self.v1_connect(config, path, now);
+        }
         let spi = self.spis.allocate_ike(self.rng.as_mut());
         let mut sa = IkeSa::new(spi, Role::Initiator, Arc::clone(config), path, State::Connecting, now);
         sa.initial_contact = !other;
@@ -149,6 +180,7 @@ impl Endpoint {
     /// A negotiation of ours failed: the next address, after a pause that grows.
     pub(super) fn connect_failed(&mut self, peer: &PeerName, reason: DownReason, now: Instant) {
         let Some(config) = self.peers.get(peer).cloned() else { return };
+        self.v1_give_up_orphans(&config, &reason, now);
         let Some(state) = self.states.get_mut(peer) else { return };
         let superseded =
             matches!(reason, DownReason::Superseded | DownReason::Administrative | DownReason::Reconfigured);
@@ -158,6 +190,15 @@ impl Endpoint {
         }
         state.attempts = state.attempts.saturating_add(1);
         state.reason = reason.clone();
+        if config.versions == Versions::Both && unanswered(&reason) {
+            let (from, to) = match state.version.unwrap_or(Version::V2) {
+                Version::V1 => (Version::V1, Version::V2),
+                Version::V2 => (Version::V2, Version::V1),
+            };
+            state.version = Some(to);
+            let event = Event::FellBack { peer: peer.clone(), from, to, reason: reason.clone() };
+            self.outputs.push_back(Output::Event(event));
+        }
         let exhausted = config.retry.tries.is_some_and(|tries| state.attempts >= tries);
         let doubled = config.retry.first.saturating_mul(1 << state.attempts.saturating_sub(1).min(16));
         let pause = jittered(doubled.min(config.retry.cap), 25, self.rng.as_mut());
@@ -188,5 +229,17 @@ impl Endpoint {
         for child in &config.children {
             state.hold.entry(child.name.clone()).or_insert(now + pause);
         }
+    }
+}
+
+/// Whether a negotiation failed before the peer said anything under its keys, so that another version of IKE may do better.
+fn unanswered(reason: &DownReason) -> bool {
+    const FIRST: [&str; 4] =
+        ["IKE_SA_INIT", "message 1 of main mode", "message 1 of aggressive mode", "message 3 of main mode"];
+    match reason {
+        DownReason::NoAnswer { exchange, .. } | DownReason::Refused { exchange, .. } => FIRST.contains(exchange),
+        DownReason::RefusedByV1 { exchange, .. } => matches!(*exchange, "main mode" | "aggressive mode"),
+        DownReason::VersionMismatch { .. } | DownReason::NoProposalChosen(_) => true,
+        _ => false,
     }
 }

@@ -9,9 +9,12 @@ use std::time::Instant;
 impl Endpoint {
     /// Handles an IKE message, its non-ESP marker removed.
     pub fn handle_datagram(&mut self, path: Path, message: &[u8], now: Instant) {
+        if message.get(17).is_some_and(|version| version >> 4 == 1) {
+            return self.handle_v1(path, message, now);
+        }
         let Ok(header) = Header::parse(message) else { return self.ignore(path, IgnoredReason::Malformed) };
         if header.major != 2 {
-            return self.refuse_version(&header, path);
+            return self.refuse_version(&header, message, path);
         }
         let first = header.exchange == ExchangeType::IkeSaInit && !header.flags.response && header.flags.initiator;
         if first && header.responder_spi.is_zero() && header.message_id == 0 {
@@ -34,8 +37,9 @@ impl Endpoint {
         self.outputs.push_back(Output::Event(Event::Ignored { path, reason }));
     }
 
-    /// RFC 7296 §2.5: a higher major version is told ours, in the clear; nothing is remembered.
-    fn refuse_version(&mut self, header: &Header, path: Path) {
+    /// RFC 7296 §2.5: a higher major version is told ours, in the clear; nothing is remembered. Never in more octets than
+    /// were sent: the address may be made up.
+    fn refuse_version(&mut self, header: &Header, received: &[u8], path: Path) {
         if header.major > 2 && !header.flags.response {
             let answer = Header {
                 next_payload: PayloadType::None,
@@ -46,7 +50,9 @@ impl Endpoint {
                 ..*header
             };
             let message = plain_message(answer, &[Payload::Notify(Notify::new(NotifyType::INVALID_MAJOR_VERSION))]);
-            self.outputs.push_back(Output::Transmit(Transmit { path, message }));
+            if message.len() <= received.len() {
+                self.outputs.push_back(Output::Transmit(Transmit { path, message }));
+            }
         }
         self.ignore(path, IgnoredReason::Version);
     }

@@ -4,7 +4,7 @@
 
 use super::Endpoint;
 use crate::config::Path;
-use crate::config::PeerConfig;
+use crate::config::{PeerConfig, Version};
 use crate::event::{DownReason, Event, IgnoredReason, Output, Role, Transmit};
 use crate::keys::derive_ike;
 use crate::nat;
@@ -15,7 +15,9 @@ use crate::v2::exchange::create_child::Nonces;
 use crate::v2::payloads::Payloads;
 use crate::v2::select_peer::{Peers, by_address};
 use crate::v2::{Features, IkeSa, Session, State};
-use crate::wire::{Flags, Header, IkeSpi, Notify, NotifyType, Payload, PayloadType, parse_payloads, plain_message};
+use crate::wire::{
+    Flags, Header, IkeSpi, Notify, NotifyType, Payload, PayloadType, Proposal, parse_payloads, plain_message,
+};
 use crypto::Group;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,6 +28,9 @@ struct Request<'a> {
     message: &'a [u8],
     payloads: &'a Payloads,
     nonce: &'a [u8],
+    offer: &'a [Proposal],
+    /// Group and public value.
+    share: (u16, &'a [u8]),
     path: Path,
 }
 
@@ -46,8 +51,11 @@ impl Endpoint {
         let Some(payloads) = payloads.ok().and_then(|payloads| Payloads::new(payloads).ok()) else {
             return self.ignore(path, IgnoredReason::Malformed);
         };
-        let Some(nonce) = payloads.nonce() else { return self.ignore(path, IgnoredReason::Malformed) };
-        let request = Request { header, message, payloads: &payloads, nonce, path };
+        // A message without these is none, and so short that a cookie would be a longer answer.
+        let (Some(nonce), Some(offer), Some(share)) = (payloads.nonce(), payloads.sa(), payloads.ke()) else {
+            return self.ignore(path, IgnoredReason::Malformed);
+        };
+        let request = Request { header, message, payloads: &payloads, nonce, offer, share, path };
         if !self.cookie_in_order(&request, now) {
             return;
         }
@@ -56,12 +64,10 @@ impl Endpoint {
 
     /// Demands a cookie while too many SAs are half open (RFC 7296 §2.6). Nothing is remembered of who has none.
     fn cookie_in_order(&mut self, request: &Request<'_>, now: Instant) -> bool {
-        if self.half_open.len() < self.config.half_open_before_cookie {
+        if !self.under_load() {
             return true;
         }
-        if !std::mem::replace(&mut self.demanding_cookies, true) {
-            self.outputs.push_back(Output::Event(Event::CookiesDemanded(true)));
-        }
+        self.load_changed();
         let (from, spi) = (request.path.remote, request.header.initiator_spi);
         let rng = self.rng.as_mut();
         // The cookie must be the first payload.
@@ -77,9 +83,14 @@ impl Endpoint {
         false
     }
 
+    /// An error in clear, or a cookie. Never longer than the request, whose sender may have made up its address: no honest
+    /// one is so short.
     fn refuse(&mut self, request: &Request<'_>, notify: Notify) {
         let header = answer_header(request.header, IkeSpi::ZERO);
         let message = plain_message(header, &[Payload::Notify(notify)]);
+        if message.len() > request.message.len() {
+            return self.ignore(request.path, IgnoredReason::Malformed);
+        }
         self.outputs.push_back(Output::Transmit(Transmit { path: request.path, message }));
     }
 
@@ -92,9 +103,7 @@ impl Endpoint {
         if self.half_open.len() >= self.config.half_open_limit {
             return self.ignore(request.path, IgnoredReason::HalfOpenLimit);
         }
-        let (Some(offer), Some((number, public))) = (request.payloads.sa(), request.payloads.ke()) else {
-            return self.ignore(request.path, IgnoredReason::Malformed);
-        };
+        let (offer, (number, public)) = (request.offer, request.share);
         let peers = Peers { all: &self.peers, disabled: &self.disabled };
         let (local, remote) = (request.path.local.ip(), request.path.remote.ip());
         let peers: Vec<Arc<PeerConfig>> = by_address(peers, local, remote).into_iter().cloned().collect();
@@ -102,6 +111,12 @@ impl Endpoint {
             self.ignore(request.path, IgnoredReason::NoPeer);
             return self.refuse(request, Notify::new(NotifyType::NO_PROPOSAL_CHOSEN));
         };
+        let peers: Vec<Arc<PeerConfig>> = peers.into_iter().filter(|peer| peer.versions.allow(Version::V2)).collect();
+        if peers.is_empty() {
+            let reason = DownReason::VersionMismatch { ours: nearest.versions, theirs: Version::V2 };
+            self.reject(request, Some(&nearest), reason);
+            return self.refuse(request, Notify::new(NotifyType::NO_PROPOSAL_CHOSEN));
+        }
         let preferred = Group::from_number(number);
         let mut diff = None;
         let mut selected = None;

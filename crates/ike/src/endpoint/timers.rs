@@ -2,7 +2,6 @@
 
 use super::Endpoint;
 use crate::config::PeerName;
-use crate::event::Event;
 use crate::v2::State;
 use crate::wire::IkeSpi;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +11,8 @@ use std::time::Instant;
 pub(super) enum Waiter {
     Sa(IkeSpi),
     Peer(PeerName),
+    /// The IPsec SAs of a peer of IKEv1, and what waits for an ISAKMP SA.
+    Phase2(PeerName),
 }
 
 /// Who waits for what time.
@@ -26,7 +27,7 @@ impl Timers {
         self.order.first().map(|(at, _)| *at)
     }
 
-    fn set(&mut self, waiter: Waiter, at: Option<Instant>) {
+    pub(super) fn set(&mut self, waiter: Waiter, at: Option<Instant>) {
         if let Some(old) = self.due.remove(&waiter) {
             self.order.remove(&(old, waiter.clone()));
         }
@@ -60,6 +61,8 @@ impl Endpoint {
         while let Some(waiter) = self.timers.pop_due(now) {
             match waiter {
                 Waiter::Peer(peer) => self.reconcile(&peer, now),
+                Waiter::Phase2(peer) => self.phase2_timeout(&peer, now),
+                Waiter::Sa(spi) if self.v1.sas.contains_key(&spi) => self.v1_timeout(spi, now),
                 Waiter::Sa(spi) => self.sa_timeout(spi, now),
             }
         }
@@ -85,10 +88,8 @@ impl Endpoint {
         if let Some(state) = self.states.get_mut(&sa.peer.name) {
             state.sas.remove(&spi);
         }
-        let needed = self.half_open.len() >= self.config.half_open_before_cookie;
-        if self.demanding_cookies && !needed {
-            self.demanding_cookies = false;
-            self.outputs.push_back(crate::event::Output::Event(Event::CookiesDemanded(false)));
+        if self.demanding_cookies {
+            self.load_changed();
         }
     }
 }

@@ -18,6 +18,7 @@ mod diff;
 mod matching;
 mod numbers;
 mod select;
+mod versions;
 mod words;
 
 use std::fmt;
@@ -26,8 +27,6 @@ use crypto::{Cipher, Group, Integrity, Prf};
 use ipsec::EspSuite;
 
 pub use diff::ProposalDiff;
-pub(crate) use diff::alternatives;
-pub(crate) use matching::Field;
 pub use select::{SelectedEsp, SelectedIke, accept_esp, accept_ike, esp_to_wire, ike_to_wire, select_esp, select_ike};
 pub use words::ProposalError;
 pub(crate) use words::prf_of;
@@ -175,6 +174,30 @@ impl EspProposal {
     }
 }
 
+impl IkeSuite {
+    /// Why what was agreed should not be used any more, as [`IkeProposal::is_weak`].
+    #[must_use]
+    pub fn is_weak(&self) -> Vec<&'static str> {
+        let proposal = IkeProposal {
+            ciphers: vec![self.cipher],
+            integrities: self.integrity.into_iter().collect(),
+            prfs: vec![self.prf],
+            groups: vec![self.group],
+        };
+        proposal.is_weak()
+    }
+}
+
+impl EspChoice {
+    /// Why what was agreed should not be used any more, as [`EspProposal::is_weak`].
+    #[must_use]
+    pub fn is_weak(&self) -> Vec<&'static str> {
+        let integrity: Vec<Integrity> = self.suite.integrity.into_iter().collect();
+        let group: Vec<Group> = self.group.into_iter().collect();
+        weaknesses(&[self.suite.cipher], &integrity, &group)
+    }
+}
+
 fn weaknesses(ciphers: &[Cipher], integrities: &[Integrity], groups: &[Group]) -> Vec<&'static str> {
     let mut reasons = Vec::new();
     if ciphers.contains(&Cipher::Null) {
@@ -182,6 +205,9 @@ fn weaknesses(ciphers: &[Cipher], integrities: &[Integrity], groups: &[Group]) -
     }
     if integrities.contains(&Integrity::HmacSha1_96) {
         reasons.push("sha1: SHA-1 is being phased out");
+    }
+    if integrities.contains(&Integrity::HmacSha2_256_96) {
+        reasons.push("sha256_96: 96 of 128 bits of integrity");
     }
     for group in groups {
         reasons.extend(match group {

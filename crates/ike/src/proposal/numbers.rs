@@ -42,7 +42,6 @@ pub(super) fn integrity(integrity: Integrity) -> Transform {
         Integrity::HmacSha1_96 => 2,
         Integrity::AesXcbc96 => 5,
         Integrity::AesCmac96 => 8,
-        // The 96-bit form is negotiated under the number of the other.
         Integrity::HmacSha2_256_128 | Integrity::HmacSha2_256_96 => 12,
         Integrity::HmacSha2_384_192 => 13,
         Integrity::HmacSha2_512_256 => 14,

@@ -1,65 +1,21 @@
 //! A CHILD_SA as its IKE SA sees it: SPIs, selectors, age, and what is to become of it.
 
 use super::{IkeSa, Task};
+pub(crate) use crate::child::{ChildSa, ChildState, lifetime_ends};
+use crate::child::{LINGER, as_meant};
 use crate::config::{ChildName, Lifetime};
 use crate::context::{Action, Context};
 use crate::event::{ChildId, ChildInstall, DownReason, Event, Output, Role};
 use crate::keys::ChildKeys;
 use crate::proposal::EspChoice;
-use crate::retransmit::jittered;
-use crypto::Rng;
 use ipsec::{Encapsulation, SpiPair, TrafficSelector};
 use std::time::{Duration, Instant};
 
-/// How long a replaced child's inbound SA still accepts packets that were under way.
-pub(crate) const LINGER: Duration = Duration::from_secs(5);
 /// A child that the peer asked for counts as known to it this long after our last answer, if nothing proves it earlier.
 /// A peer that did not get the answer repeats its request within this time.
 const CONFIRMED_AFTER: Duration = Duration::from_secs(60);
 /// A child that the peer should delete, and does not, is deleted by us after this long.
 const OVERDUE_DELETE: Duration = Duration::from_secs(120);
-
-/// One CHILD_SA pair.
-#[derive(Clone, Debug)]
-pub struct ChildSa {
-    /// Its handle.
-    pub id: ChildId,
-    /// Its configuration.
-    pub name: ChildName,
-    /// SPIs of the two directions.
-    pub spis: SpiPair,
-    /// Algorithms and the group of its key exchange.
-    pub choice: EspChoice,
-    /// Our side of the traffic, as negotiated.
-    pub local: Vec<TrafficSelector>,
-    /// The peer's side of the traffic, as negotiated.
-    pub remote: Vec<TrafficSelector>,
-    /// What is to become of it.
-    pub state: ChildState,
-    /// When it was installed.
-    pub installed: Instant,
-    /// When a rekey starts.
-    pub rekey_at: Option<Instant>,
-    /// When it is deleted whatever happens.
-    pub expires_at: Option<Instant>,
-    /// Who began the exchange that made it.
-    pub role: Role,
-    /// Lower of the two nonces of that exchange (RFC 7296 §2.8.1).
-    pub(crate) nonce: Vec<u8>,
-    /// The peer asked for it and may not have our answer yet: until then we assume that it has not.
-    pub(crate) unconfirmed: Option<Instant>,
-}
-
-/// What is to become of a child.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ChildState {
-    /// It carries traffic.
-    Installed,
-    /// This one took over; a DELETE follows.
-    Replaced(ChildId),
-    /// It lost a collision; whoever made it deletes it.
-    Redundant,
-}
 
 /// What an exchange settled about a new child.
 pub(crate) struct NewChild {
@@ -73,19 +29,6 @@ pub(crate) struct NewChild {
     pub(crate) nonce: Vec<u8>,
     pub(crate) replaces: Option<ChildId>,
     pub(crate) outbound_active: bool,
-}
-
-/// When to rekey and when to give up on an SA made at `now`: (rekey, expiry).
-pub(crate) fn lifetime_ends(
-    lifetime: &Lifetime,
-    now: Instant,
-    rng: &mut dyn Rng,
-) -> (Option<Instant>, Option<Instant>) {
-    let Some(time) = lifetime.time else { return (None, None) };
-    let margin = jittered(lifetime.margin, u32::from(lifetime.fuzz_percent), rng);
-    // A margin that eats the whole lifetime is refused by the configuration; half of it is the floor here.
-    let rekey = time.saturating_sub(margin).max(time / 2);
-    (Some(now + rekey), Some(now + time))
 }
 
 /// The lower of two nonces as byte strings; a prefix is smaller (RFC 7296 §2.8.1).
@@ -108,6 +51,7 @@ impl IkeSa {
         let child = cx.new_child_id();
         let peer = std::sync::Arc::clone(&self.peer);
         let config = peer.child(&new.name);
+        let choice = as_meant(new.choice, config);
         let lifetime = config.map_or(Lifetime::of(Duration::from_secs(3600)), |config| config.lifetime);
         let (rekey_at, expires_at) = lifetime_ends(&lifetime, cx.now, cx.rng);
         let (outbound_keys, inbound_keys) = match new.role {
@@ -118,7 +62,7 @@ impl IkeSa {
             child,
             peer: peer.name.clone(),
             name: new.name.clone(),
-            suite: new.choice.suite,
+            suite: choice.suite,
             spis: new.spis,
             outbound_keys,
             inbound_keys,
@@ -135,7 +79,7 @@ impl IkeSa {
             name: new.name.clone(),
             child,
             spis: new.spis,
-            choice: new.choice,
+            choice,
             replaces: new.replaces,
             role: new.role,
         });
@@ -143,7 +87,7 @@ impl IkeSa {
             id: child,
             name: new.name,
             spis: new.spis,
-            choice: new.choice,
+            choice,
             local: new.local,
             remote: new.remote,
             state: ChildState::Installed,
@@ -261,29 +205,6 @@ impl IkeSa {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crypto::SeededRng;
-
-    #[test]
-    fn a_rekey_starts_within_margin_and_fuzz_and_before_expiry() {
-        let now = crate::tests_clock();
-        let lifetime = Lifetime {
-            time: Some(Duration::from_secs(3600)),
-            margin: Duration::from_secs(270),
-            fuzz_percent: 100,
-            bytes: None,
-            packets: None,
-        };
-        let mut seen = std::collections::BTreeSet::new();
-        for seed in 0..500 {
-            let (rekey, expiry) = lifetime_ends(&lifetime, now, &mut SeededRng::new(seed));
-            let rekey = rekey.unwrap() - now;
-            assert!(rekey <= Duration::from_secs(3330) && rekey >= Duration::from_secs(3060), "{rekey:?}");
-            assert_eq!(expiry.unwrap() - now, Duration::from_secs(3600));
-            seen.insert(rekey);
-        }
-        assert!(seen.len() > 400, "rekey times must differ from seed to seed");
-    }
-
     #[test]
     fn nonces_compare_as_byte_strings_and_a_prefix_is_lower() {
         assert_eq!(lower_nonce(&[1, 2], &[1, 2, 0]), vec![1, 2]);

@@ -1,6 +1,6 @@
 //! Which configured peer a stranger is: by addresses at IKE_SA_INIT, by identities at IKE_AUTH, most specific first.
 
-use crate::config::{PeerConfig, PeerName};
+use crate::config::{PeerConfig, PeerName, Version};
 use crate::event::DownReason;
 use crate::id::Id;
 use crate::proposal::IkeSuite;
@@ -38,7 +38,7 @@ pub(crate) struct PeerChoice<'a> {
 }
 
 /// Whether a peer's proposals contain the suite that was negotiated before its identity was known.
-fn allows(peer: &PeerConfig, suite: &IkeSuite) -> bool {
+pub(crate) fn allows(peer: &PeerConfig, suite: &IkeSuite) -> bool {
     peer.proposals.iter().any(|proposal| {
         proposal.ciphers.contains(&suite.cipher)
             && suite.integrity.is_none_or(|integrity| proposal.integrities.contains(&integrity))
@@ -49,7 +49,8 @@ fn allows(peer: &PeerConfig, suite: &IkeSuite) -> bool {
 
 /// The peer whose identities, addresses and algorithms fit. One that names the identity comes before one that takes any.
 pub(crate) fn select_by_identity(peers: Peers<'_>, choice: &PeerChoice<'_>) -> Result<Arc<PeerConfig>, DownReason> {
-    let here = by_address(peers, choice.local, choice.remote);
+    let mut here = by_address(peers, choice.local, choice.remote);
+    here.retain(|peer| peer.versions.allow(Version::V2));
     let named = |peer: &PeerConfig| peer.remote_id.as_ref().is_some_and(|id| id.same_as(choice.initiator));
     let mut known: Vec<&Arc<PeerConfig>> =
         here.iter().copied().filter(|peer| named(peer) || peer.remote_id.is_none()).collect();
@@ -69,7 +70,7 @@ pub(crate) fn select_by_identity(peers: Peers<'_>, choice: &PeerChoice<'_>) -> R
 }
 
 /// Up to four different identities, as a person reads them.
-fn listed<'a>(ids: impl Iterator<Item = &'a Id>) -> String {
+pub(crate) fn listed<'a>(ids: impl Iterator<Item = &'a Id>) -> String {
     let mut ids: Vec<String> = ids.map(ToString::to_string).collect();
     ids.sort();
     ids.dedup();

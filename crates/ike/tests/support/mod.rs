@@ -7,10 +7,13 @@ mod checks;
 mod configs;
 mod end;
 pub mod forge;
+pub mod model;
 mod pair;
 mod plane;
 pub mod puppet;
+pub mod rig;
 pub mod soak;
+pub mod v1;
 
 pub use checks::{Violation, agreement};
 pub use configs::{child, child_config, minutes, seconds, site_a, site_b};

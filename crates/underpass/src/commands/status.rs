@@ -54,7 +54,7 @@ fn render(status: &Value, connections: &[&Value], colour: bool) -> Vec<String> {
         return vec!["no connection is configured".to_owned()];
     }
     let now = parse_rfc3339(text(status, "time"));
-    let heading = ["TUNNEL", "STATE", "SINCE", "LOCAL", "REMOTE", "SUITE", "IN", "OUT", "NOTE"];
+    let heading = ["TUNNEL", "STATE", "SINCE", "LOCAL", "REMOTE", "IKE", "SUITE", "IN", "OUT", "NOTE"];
     let mut rows: Vec<Vec<Cell>> = vec![heading.map(Cell::from).to_vec()];
     for connection in connections {
         let children = items(connection, "children");
@@ -86,11 +86,28 @@ fn row(connection: &Value, child: Option<&Value>, now: Option<u64>) -> Vec<Cell>
         since.into(),
         address(connection, "local").into(),
         address(connection, "remote").into(),
+        version(connection, state).into(),
         child.map(|child| clean(text(child, "suite"))).unwrap_or_default().into(),
         traffic("in").into(),
         traffic("out").into(),
-        note(connection, own, state).into(),
+        note(connection, own, state),
     ]
+}
+
+/// The version of IKE in use; of what is not up, those that may be. Children of IKEv1 may be up without an IKE SA: `-`.
+fn version(connection: &Value, state: &str) -> String {
+    let ike = connection.get("ike").filter(|ike| !ike.is_null());
+    let word = match (ike, state) {
+        (Some(ike), _) => text(ike, "version"),
+        (None, "up") => return "-".to_owned(),
+        (None, _) => text(connection, "ike_versions"),
+    };
+    match word {
+        "ikev1" => "v1".to_owned(),
+        "ikev2" => "v2".to_owned(),
+        "both" => "v1, v2".to_owned(),
+        other => clean(other),
+    }
 }
 
 /// Shape, word and colour, so that each alone tells the states apart.
@@ -115,9 +132,9 @@ fn address(connection: &Value, name: &str) -> String {
 }
 
 /// The reason when it is not up; what deserves a look when it is.
-fn note(connection: &Value, own: &Value, state: &str) -> String {
+fn note(connection: &Value, own: &Value, state: &str) -> Cell {
     if state != "up" {
-        return reason(own).or_else(|| reason(connection)).unwrap_or_default();
+        return reason(own).or_else(|| reason(connection)).unwrap_or_default().into();
     }
     let mut notes = Vec::new();
     let nat = connection.get("nat");
@@ -126,9 +143,23 @@ fn note(connection: &Value, own: &Value, state: &str) -> String {
         Some(Value::String(side)) if !side.is_empty() && side != "none" => notes.push(format!("NAT: {}", clean(side))),
         _ => {}
     }
-    let weak = connection.get("ike").map(|ike| items(ike, "weak")).unwrap_or_default();
-    notes.extend(weak.iter().filter_map(|weak| weak.as_str()).map(|weak| format!("weak: {}", clean(weak))));
-    notes.join("; ")
+    let weak = weak(connection, own);
+    notes.extend((!weak.is_empty()).then(|| format!("weak: {}", weak.join(", "))));
+    Cell { text: notes.join("; "), colour: (!weak.is_empty()).then_some(33) }
+}
+
+/// The weak algorithms of a tunnel's IKE SA and of its child SA, each once and by its word alone; the reasons are in the
+/// JSON and in the log.
+fn weak(connection: &Value, own: &Value) -> Vec<String> {
+    let of_ike = connection.get("ike").map(|ike| items(ike, "weak")).unwrap_or_default();
+    let mut words: Vec<String> = Vec::new();
+    for weak in of_ike.into_iter().chain(items(own, "weak")).filter_map(Value::as_str) {
+        let word = clean(weak.split_once(':').map_or(weak, |(word, _)| word));
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words
 }
 
 #[cfg(test)]
@@ -140,10 +171,15 @@ mod tests {
             "schema_version": 1, "time": "2026-11-20T18:00:00.000Z",
             "connections": [
                 {"name": "site-b", "state": "up", "since": "2026-11-20T15:46:41.000Z", "local": "192.0.2.1", "remote": "192.0.2.2",
-                 "nat": "remote", "ike": {"weak": ["modp1024"]}, "children": [
-                    {"name": "net", "state": "up", "suite": "aes128gcm16", "bytes_in": 1536, "bytes_out": 10},
+                 "nat": "remote", "ike_versions": "both",
+                 "ike": {"version": "ikev1", "weak": ["sha1: SHA-1 is being phased out", "modp1024: 1024 bits are few"]}, "children": [
+                    {"name": "net", "state": "up", "suite": "aes128-sha1", "bytes_in": 1536, "bytes_out": 10,
+                     "weak": ["sha1: SHA-1 is being phased out"]},
                     {"name": "voice", "state": "down", "reason": {"code": "TS-01", "message": "no common \u{1b}[2J selectors"}}]},
-                {"name": "branch", "state": "down", "reason": {"code": "NET-01", "message": "no answer"}, "remote": null, "children": []},
+                {"name": "branch", "state": "down", "reason": {"code": "NET-01", "message": "no answer"}, "remote": null,
+                 "ike_versions": "ikev2", "ike": null, "children": []},
+                {"name": "old", "state": "up", "ike_versions": "ikev1", "ike": null, "children": [
+                    {"name": "net", "state": "up", "suite": "aes128gcm16", "weak": []}]},
             ],
         })
     }
@@ -157,10 +193,11 @@ mod tests {
         assert_eq!(
             squeezed,
             [
-                "TUNNEL STATE SINCE LOCAL REMOTE SUITE IN OUT NOTE",
-                "site-b/net ● up 2 h 13 min 192.0.2.1 192.0.2.2 aes128gcm16 1.5 KiB 10 B NAT: remote; weak: modp1024",
-                "site-b/voice ✕ down 2 h 13 min 192.0.2.1 192.0.2.2 TS-01: no common \u{fffd}[2J selectors",
-                "branch ✕ down any any NET-01: no answer",
+                "TUNNEL STATE SINCE LOCAL REMOTE IKE SUITE IN OUT NOTE",
+                "site-b/net ● up 2 h 13 min 192.0.2.1 192.0.2.2 v1 aes128-sha1 1.5 KiB 10 B NAT: remote; weak: sha1, modp1024",
+                "site-b/voice ✕ down 2 h 13 min 192.0.2.1 192.0.2.2 v1 TS-01: no common \u{fffd}[2J selectors",
+                "branch ✕ down any any v2 NET-01: no answer",
+                "old/net ● up any any - aes128gcm16",
             ]
         );
         let column = lines[0].find("STATE").unwrap();

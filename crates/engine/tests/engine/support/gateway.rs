@@ -12,7 +12,7 @@ use ipsec::{Demux, DropCounters, Encapsulation, demux};
 use packet::offload::VnetHeader;
 use packet::{IpView, flow_key};
 use sim::{Node, Transmit};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -204,10 +204,13 @@ impl Gateway {
     fn check_esp(&mut self, esp: &[u8]) {
         let Demux::Esp(spi) = demux(esp) else { return self.fault(format!("not ESP: {esp:02x?}")) };
         let endpoint = self.engine.endpoint();
-        let owner = endpoint.sas().find(|sa| sa.children().any(|child| child.spis.outbound == spi));
+        // The children of a peer that the configuration does not have any more are with their IKE SA alone.
+        let mut peers = endpoint.sas().map(|sa| sa.peer().name.clone()).collect::<BTreeSet<_>>();
+        peers.extend(self.engine.desired().connections.keys().cloned());
+        let owner = peers.iter().find(|peer| endpoint.children_of(peer).any(|child| child.spis.outbound == spi));
         match owner {
             None => self.fault(format!("sent on {spi}, of which the endpoint knows nothing")),
-            Some(sa) if endpoint.is_disabled(&sa.peer().name) => {
+            Some(peer) if endpoint.is_disabled(peer) => {
                 self.fault(format!("sent on {spi}, whose connection was taken down"));
             }
             Some(_) => {}

@@ -1,23 +1,23 @@
 //! The 28-octet ISAKMP header (RFC 2408 §3.1).
 
+use super::{Cursor, PayloadType, WireError};
+use crate::wire::IkeSpi;
 use std::fmt;
-
-use super::{Cursor, IkeSpi, PayloadType, WireError};
 
 /// The Exchange Type field (RFC 2408 §3.1, RFC 2409 appendix A).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ExchangeType {
-    /// Identity Protection, 2, which RFC 2409 calls main mode.
+    /// Identity Protection, 2.
     MainMode,
     /// Aggressive, 4.
     Aggressive,
     /// Informational, 5.
     Informational,
-    /// Transaction, 6: mode configuration and XAUTH.
+    /// Transaction, 6: mode config and XAUTH.
     Transaction,
-    /// Quick mode, 32.
+    /// Quick Mode, 32.
     QuickMode,
-    /// New group mode, 33.
+    /// New Group Mode, 33.
     NewGroup,
     /// Any other value, IKEv2's among them.
     Unknown(u8),
@@ -58,8 +58,8 @@ impl fmt::Display for ExchangeType {
         match self {
             ExchangeType::MainMode => f.write_str("main mode"),
             ExchangeType::Aggressive => f.write_str("aggressive mode"),
-            ExchangeType::Informational => f.write_str("informational"),
-            ExchangeType::Transaction => f.write_str("transaction"),
+            ExchangeType::Informational => f.write_str("informational exchange"),
+            ExchangeType::Transaction => f.write_str("transaction exchange"),
             ExchangeType::QuickMode => f.write_str("quick mode"),
             ExchangeType::NewGroup => f.write_str("new group mode"),
             ExchangeType::Unknown(other) => write!(f, "exchange {other}"),
@@ -67,23 +67,23 @@ impl fmt::Display for ExchangeType {
     }
 }
 
-/// The Flags field; its reserved bits are cleared when sending and ignored on receipt (RFC 2408 §3.1).
+/// The Flags field (RFC 2408 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Flags {
     /// E: everything behind the header is encrypted.
     pub encrypted: bool,
-    /// C: the sender wants to hear CONNECTED before the SA is used.
+    /// C: wait for CONNECTED. Never set, ignored on receipt.
     pub commit: bool,
-    /// A: the content is authenticated and not encrypted; for informational exchanges that no one sends.
+    /// A: authenticated, not encrypted. Never set.
     pub authentication_only: bool,
 }
 
 impl Flags {
-    const ENCRYPTED: u8 = 0x01;
-    const COMMIT: u8 = 0x02;
-    const AUTHENTICATION_ONLY: u8 = 0x04;
+    const ENCRYPTED: u8 = 1;
+    const COMMIT: u8 = 2;
+    const AUTHENTICATION_ONLY: u8 = 4;
 
-    /// From the field's value.
+    /// From the field's value; the other bits mean nothing.
     #[must_use]
     pub fn from_u8(value: u8) -> Self {
         Flags {
@@ -103,12 +103,12 @@ impl Flags {
     }
 }
 
-/// The ISAKMP header of a message of IKEv1.
+/// The ISAKMP header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Header {
-    /// The initiator's cookie; never zero in a parsed header.
+    /// CKY-I; never zero in a parsed header.
     pub initiator_cookie: IkeSpi,
-    /// The responder's cookie; zero in the first message of phase 1.
+    /// CKY-R; zero in the first message.
     pub responder_cookie: IkeSpi,
     /// Type of the first payload.
     pub next_payload: PayloadType,
@@ -116,11 +116,11 @@ pub struct Header {
     pub minor: u8,
     /// The exchange this message belongs to.
     pub exchange: ExchangeType,
-    /// Encryption and commit.
+    /// Whether it is encrypted.
     pub flags: Flags,
-    /// Zero in phase 1, else chosen at random by who begins an exchange (RFC 2408 §3.1).
+    /// Zero in phase 1, random in every exchange after it.
     pub message_id: u32,
-    /// Octets of the whole message, header and padding included.
+    /// Octets of the whole message, header included.
     pub length: u32,
 }
 
@@ -128,13 +128,11 @@ impl Header {
     /// Octets of the header.
     pub const LEN: usize = 28;
 
-    const MAJOR: u8 = 1;
-
     /// Reads the header at the front of `datagram`, the whole message without a non-ESP marker.
     ///
     /// # Errors
     /// [`WireError::Truncated`] below 28 octets, [`WireError::LengthMismatch`] unless Length is the datagram's length,
-    /// [`WireError::Malformed`] for a major version other than 1 or an initiator cookie of zero (RFC 2408 §5.2).
+    /// [`WireError::Malformed`] for another major version than 1 or an initiator's cookie of zero.
     pub fn parse(datagram: &[u8]) -> Result<Header, WireError> {
         let mut cursor = Cursor::new(datagram, "ISAKMP header");
         let initiator_cookie = IkeSpi(cursor.array()?);
@@ -145,8 +143,7 @@ impl Header {
         let flags = Flags::from_u8(cursor.u8()?);
         let message_id = cursor.u32()?;
         let length = cursor.u32()?;
-        let (major, minor) = (version >> 4, version & 0x0f);
-        if major != Self::MAJOR {
+        if version >> 4 != 1 {
             return Err(cursor.malformed("the major version is not 1"));
         }
         if usize::try_from(length) != Ok(datagram.len()) {
@@ -155,6 +152,7 @@ impl Header {
         if initiator_cookie.is_zero() {
             return Err(cursor.malformed("the initiator's cookie is zero"));
         }
+        let minor = version & 0x0f;
         Ok(Header { initiator_cookie, responder_cookie, next_payload, minor, exchange, flags, message_id, length })
     }
 
@@ -163,7 +161,7 @@ impl Header {
         out.extend_from_slice(&self.initiator_cookie.0);
         out.extend_from_slice(&self.responder_cookie.0);
         out.push(self.next_payload.to_u8());
-        out.push((Self::MAJOR << 4) | (self.minor & 0x0f));
+        out.push(0x10 | (self.minor & 0x0f));
         out.push(self.exchange.to_u8());
         out.push(self.flags.to_u8());
         out.extend_from_slice(&self.message_id.to_be_bytes());

@@ -1,28 +1,28 @@
-//! Notifications and deletes (RFC 2408 §3.14, §3.15; RFC 2407 §4.6.3).
+//! Notifications and deletes (RFC 2408 §3.14, §3.15; RFC 2407 §4.6.3; RFC 3706 §5.3).
 
+use super::{Cursor, ProtocolId, WireError, length16};
 use std::borrow::Cow;
 use std::fmt;
 
-use ipsec::Spi;
+/// IPSEC DOI: that of all notifications here.
+const IPSEC_DOI: u32 = 1;
 
-use super::{Cursor, DOI_IPSEC, IkeSpi, ProtocolId, WireError, length16};
-
-/// Notify Message Type: errors below 16384, status above (RFC 2408 §3.14.1).
+/// Notify Message Type: errors below 8192, DOI-specific errors below 16384, status above (RFC 2408 §3.14.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NotifyType(pub u16);
 
 macro_rules! notify_types {
-    ($($constant:ident, $name:literal = $value:literal, $rfc:literal;)+) => {
+    ($($name:ident = $value:literal, $text:literal;)+) => {
         impl NotifyType {
-            $(#[doc = concat!("`", $name, "`, ", stringify!($value), " (", $rfc, ").")]
-            pub const $constant: NotifyType = NotifyType($value);)+
+            $(#[doc = concat!("`", $text, "`, ", stringify!($value), ".")]
+            pub const $name: NotifyType = NotifyType($value);)+
 
             /// The registered name; of others, the number.
             #[must_use]
             pub fn name(self) -> Cow<'static, str> {
                 match self.0 {
-                    $($value => Cow::Borrowed($name),)+
-                    other => Cow::Owned(format!("notify {other}")),
+                    $($value => Cow::Borrowed($text),)+
+                    other => Cow::Owned(format!("notification {other}")),
                 }
             }
         }
@@ -30,49 +30,49 @@ macro_rules! notify_types {
 }
 
 notify_types! {
-    INVALID_PAYLOAD_TYPE, "INVALID-PAYLOAD-TYPE" = 1, "RFC 2408";
-    DOI_NOT_SUPPORTED, "DOI-NOT-SUPPORTED" = 2, "RFC 2408";
-    SITUATION_NOT_SUPPORTED, "SITUATION-NOT-SUPPORTED" = 3, "RFC 2408";
-    INVALID_COOKIE, "INVALID-COOKIE" = 4, "RFC 2408";
-    INVALID_MAJOR_VERSION, "INVALID-MAJOR-VERSION" = 5, "RFC 2408";
-    INVALID_MINOR_VERSION, "INVALID-MINOR-VERSION" = 6, "RFC 2408";
-    INVALID_EXCHANGE_TYPE, "INVALID-EXCHANGE-TYPE" = 7, "RFC 2408";
-    INVALID_FLAGS, "INVALID-FLAGS" = 8, "RFC 2408";
-    INVALID_MESSAGE_ID, "INVALID-MESSAGE-ID" = 9, "RFC 2408";
-    INVALID_PROTOCOL_ID, "INVALID-PROTOCOL-ID" = 10, "RFC 2408";
-    INVALID_SPI, "INVALID-SPI" = 11, "RFC 2408";
-    INVALID_TRANSFORM_ID, "INVALID-TRANSFORM-ID" = 12, "RFC 2408";
-    ATTRIBUTES_NOT_SUPPORTED, "ATTRIBUTES-NOT-SUPPORTED" = 13, "RFC 2408";
-    NO_PROPOSAL_CHOSEN, "NO-PROPOSAL-CHOSEN" = 14, "RFC 2408";
-    BAD_PROPOSAL_SYNTAX, "BAD-PROPOSAL-SYNTAX" = 15, "RFC 2408";
-    PAYLOAD_MALFORMED, "PAYLOAD-MALFORMED" = 16, "RFC 2408";
-    INVALID_KEY_INFORMATION, "INVALID-KEY-INFORMATION" = 17, "RFC 2408";
-    INVALID_ID_INFORMATION, "INVALID-ID-INFORMATION" = 18, "RFC 2408";
-    INVALID_CERT_ENCODING, "INVALID-CERT-ENCODING" = 19, "RFC 2408";
-    INVALID_CERTIFICATE, "INVALID-CERTIFICATE" = 20, "RFC 2408";
-    CERT_TYPE_UNSUPPORTED, "CERT-TYPE-UNSUPPORTED" = 21, "RFC 2408";
-    INVALID_CERT_AUTHORITY, "INVALID-CERT-AUTHORITY" = 22, "RFC 2408";
-    INVALID_HASH_INFORMATION, "INVALID-HASH-INFORMATION" = 23, "RFC 2408";
-    AUTHENTICATION_FAILED, "AUTHENTICATION-FAILED" = 24, "RFC 2408";
-    INVALID_SIGNATURE, "INVALID-SIGNATURE" = 25, "RFC 2408";
-    ADDRESS_NOTIFICATION, "ADDRESS-NOTIFICATION" = 26, "RFC 2408";
-    NOTIFY_SA_LIFETIME, "NOTIFY-SA-LIFETIME" = 27, "RFC 2408";
-    CERTIFICATE_UNAVAILABLE, "CERTIFICATE-UNAVAILABLE" = 28, "RFC 2408";
-    UNSUPPORTED_EXCHANGE_TYPE, "UNSUPPORTED-EXCHANGE-TYPE" = 29, "RFC 2408";
-    UNEQUAL_PAYLOAD_LENGTHS, "UNEQUAL-PAYLOAD-LENGTHS" = 30, "RFC 2408";
-    CONNECTED, "CONNECTED" = 16384, "RFC 2408";
-    RESPONDER_LIFETIME, "RESPONDER-LIFETIME" = 24576, "RFC 2407";
-    REPLAY_STATUS, "REPLAY-STATUS" = 24577, "RFC 2407";
-    INITIAL_CONTACT, "INITIAL-CONTACT" = 24578, "RFC 2407";
-    R_U_THERE, "R-U-THERE" = 36136, "RFC 3706";
-    R_U_THERE_ACK, "R-U-THERE-ACK" = 36137, "RFC 3706";
+    INVALID_PAYLOAD_TYPE = 1, "INVALID-PAYLOAD-TYPE";
+    DOI_NOT_SUPPORTED = 2, "DOI-NOT-SUPPORTED";
+    SITUATION_NOT_SUPPORTED = 3, "SITUATION-NOT-SUPPORTED";
+    INVALID_COOKIE = 4, "INVALID-COOKIE";
+    INVALID_MAJOR_VERSION = 5, "INVALID-MAJOR-VERSION";
+    INVALID_MINOR_VERSION = 6, "INVALID-MINOR-VERSION";
+    INVALID_EXCHANGE_TYPE = 7, "INVALID-EXCHANGE-TYPE";
+    INVALID_FLAGS = 8, "INVALID-FLAGS";
+    INVALID_MESSAGE_ID = 9, "INVALID-MESSAGE-ID";
+    INVALID_PROTOCOL_ID = 10, "INVALID-PROTOCOL-ID";
+    INVALID_SPI = 11, "INVALID-SPI";
+    INVALID_TRANSFORM_ID = 12, "INVALID-TRANSFORM-ID";
+    ATTRIBUTES_NOT_SUPPORTED = 13, "ATTRIBUTES-NOT-SUPPORTED";
+    NO_PROPOSAL_CHOSEN = 14, "NO-PROPOSAL-CHOSEN";
+    BAD_PROPOSAL_SYNTAX = 15, "BAD-PROPOSAL-SYNTAX";
+    PAYLOAD_MALFORMED = 16, "PAYLOAD-MALFORMED";
+    INVALID_KEY_INFORMATION = 17, "INVALID-KEY-INFORMATION";
+    INVALID_ID_INFORMATION = 18, "INVALID-ID-INFORMATION";
+    INVALID_CERT_ENCODING = 19, "INVALID-CERT-ENCODING";
+    INVALID_CERTIFICATE = 20, "INVALID-CERTIFICATE";
+    CERT_TYPE_UNSUPPORTED = 21, "CERT-TYPE-UNSUPPORTED";
+    INVALID_CERT_AUTHORITY = 22, "INVALID-CERT-AUTHORITY";
+    INVALID_HASH_INFORMATION = 23, "INVALID-HASH-INFORMATION";
+    AUTHENTICATION_FAILED = 24, "AUTHENTICATION-FAILED";
+    INVALID_SIGNATURE = 25, "INVALID-SIGNATURE";
+    ADDRESS_NOTIFICATION = 26, "ADDRESS-NOTIFICATION";
+    NOTIFY_SA_LIFETIME = 27, "NOTIFY-SA-LIFETIME";
+    CERTIFICATE_UNAVAILABLE = 28, "CERTIFICATE-UNAVAILABLE";
+    UNSUPPORTED_EXCHANGE_TYPE = 29, "UNSUPPORTED-EXCHANGE-TYPE";
+    UNEQUAL_PAYLOAD_LENGTHS = 30, "UNEQUAL-PAYLOAD-LENGTHS";
+    CONNECTED = 16384, "CONNECTED";
+    RESPONDER_LIFETIME = 24576, "RESPONDER-LIFETIME";
+    REPLAY_STATUS = 24577, "REPLAY-STATUS";
+    INITIAL_CONTACT = 24578, "INITIAL-CONTACT";
+    R_U_THERE = 36136, "R-U-THERE";
+    R_U_THERE_ACK = 36137, "R-U-THERE-ACK";
 }
 
 impl NotifyType {
-    /// Whether this reports a failure: 1 to 30 are named, up to 8191 reserved, up to 16383 private (RFC 2408 §3.14.1).
+    /// Whether this reports a failure.
     #[must_use]
     pub fn is_error(self) -> bool {
-        (1..16384).contains(&self.0)
+        self.0 != 0 && self.0 < 16384
     }
 }
 
@@ -88,12 +88,12 @@ impl fmt::Debug for NotifyType {
     }
 }
 
-/// A notification.
+/// A notification. Its DOI is not looked at: some peers write 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// What this is about.
+    /// What it is about.
     pub protocol: ProtocolId,
-    /// Empty, both cookies for ISAKMP, or the SPI of an SA. At most 255 octets.
+    /// The SPI it is about: both cookies for ISAKMP, four octets for ESP, or none. At most 255 octets.
     pub spi: Vec<u8>,
     /// What is said.
     pub ty: NotifyType,
@@ -102,111 +102,74 @@ pub struct Notification {
 }
 
 impl Notification {
-    /// A notification about the ISAKMP SA or a whole message, without SPI and data.
-    #[must_use]
-    pub fn new(ty: NotifyType) -> Self {
-        Notification { protocol: ProtocolId::Isakmp, spi: Vec::new(), ty, data: Vec::new() }
-    }
-
-    /// A notification about the ISAKMP SA of these cookies, as DPD and INITIAL-CONTACT want it (RFC 3706 §5.3,
-    /// RFC 2407 §4.6.3.3).
-    #[must_use]
-    pub fn of_isakmp(ty: NotifyType, initiator: IkeSpi, responder: IkeSpi, data: impl Into<Vec<u8>>) -> Self {
-        let spi = [initiator.0, responder.0].concat();
-        Notification { protocol: ProtocolId::Isakmp, spi, ty, data: data.into() }
-    }
-
-    /// `None` for a domain of interpretation other than IPSEC and, as some send it, 0 (ISAKMP's own).
-    pub(super) fn parse(body: &[u8]) -> Result<Option<Self>, WireError> {
-        let mut cursor = Cursor::new(body, "N payload");
-        let doi = cursor.u32()?;
+    pub(super) fn parse(body: &[u8]) -> Result<Self, WireError> {
+        let mut cursor = Cursor::new(body, "Notification payload");
+        cursor.u32()?;
         let protocol = ProtocolId::from_u8(cursor.u8()?);
         let spi_size = cursor.u8()?;
         let ty = NotifyType(cursor.u16()?);
         let spi = cursor.take(usize::from(spi_size))?.to_vec();
-        let notification = Notification { protocol, spi, ty, data: cursor.remaining().to_vec() };
-        Ok((doi <= DOI_IPSEC).then_some(notification))
+        Ok(Notification { protocol, spi, ty, data: cursor.remaining().to_vec() })
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = DOI_IPSEC.to_be_bytes().to_vec();
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         let spi = self.spi.get(..255).unwrap_or(&self.spi);
+        out.extend_from_slice(&IPSEC_DOI.to_be_bytes());
         out.extend_from_slice(&[self.protocol.to_u8(), u8::try_from(spi.len()).unwrap_or(u8::MAX)]);
         out.extend_from_slice(&self.ty.0.to_be_bytes());
         out.extend_from_slice(spi);
         out.extend_from_slice(&self.data);
-        out
     }
 }
 
-/// A delete: SAs that the sender has removed, by the *sender's* inbound SPIs (RFC 2408 §3.15).
+/// SAs that are gone at the sender: ISAKMP's by both cookies, others by the sender's inbound SPIs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delete {
     /// What they are SAs of.
     pub protocol: ProtocolId,
-    /// All of one size: 16 octets for ISAKMP (both cookies), 4 for ESP and AH. Unknown values are simply not found.
+    /// Which; all of one length, unchecked otherwise.
     pub spis: Vec<Vec<u8>>,
 }
 
-/// Octets of SPI in ESP and AH.
-const SPI_LEN: u8 = 4;
-/// Octets of both cookies, which are ISAKMP's SPI.
-const COOKIES_LEN: u8 = 16;
-
 impl Delete {
-    /// The deletion of the ISAKMP SA of these cookies.
-    #[must_use]
-    pub fn isakmp(initiator: IkeSpi, responder: IkeSpi) -> Self {
-        Delete { protocol: ProtocolId::Isakmp, spis: vec![[initiator.0, responder.0].concat()] }
-    }
-
-    /// The deletion of ESP SAs by our inbound SPIs.
-    #[must_use]
-    pub fn esp(spis: impl IntoIterator<Item = Spi>) -> Self {
-        let spis = spis.into_iter().map(|spi| spi.to_be_bytes().to_vec()).collect();
-        Delete { protocol: ProtocolId::Esp, spis }
-    }
-
-    /// `None` for a domain of interpretation other than IPSEC and, as some send it, 0 (ISAKMP's own).
-    pub(super) fn parse(body: &[u8]) -> Result<Option<Self>, WireError> {
-        let mut cursor = Cursor::new(body, "D payload");
-        let doi = cursor.u32()?;
+    pub(super) fn parse(body: &[u8]) -> Result<Self, WireError> {
+        let mut cursor = Cursor::new(body, "Delete payload");
+        cursor.u32()?;
         let protocol = ProtocolId::from_u8(cursor.u8()?);
-        let spi_size = cursor.u8()?;
+        let size = usize::from(cursor.u8()?);
         let count = cursor.u16()?;
-        if doi > DOI_IPSEC {
-            return Ok(None);
-        }
-        match (protocol, spi_size) {
-            (ProtocolId::Isakmp, COOKIES_LEN) | (ProtocolId::Esp | ProtocolId::Ah, SPI_LEN) => {}
-            (ProtocolId::Isakmp, _) => return Err(cursor.malformed("the SPI of an ISAKMP SA is not 16 octets")),
-            (ProtocolId::Esp | ProtocolId::Ah, _) => return Err(cursor.malformed("an SPI is not 4 octets")),
-            // Without this, 65,535 SPIs of no octets would cost eight.
-            (ProtocolId::IpComp | ProtocolId::Unknown(_), 0) => return Err(cursor.malformed("an SPI of no octets")),
-            (ProtocolId::IpComp | ProtocolId::Unknown(_), _) => {}
+        if !sizes(protocol).contains(&size) {
+            return Err(cursor.malformed("an SPI of a length that its protocol does not have"));
         }
         let mut spis = Vec::with_capacity(usize::from(count).min(64));
         for _ in 0..count {
-            spis.push(cursor.take(usize::from(spi_size))?.to_vec());
+            spis.push(cursor.take(size)?.to_vec());
         }
         cursor.finish()?;
-        Ok(Some(Delete { protocol, spis }))
+        Ok(Delete { protocol, spis })
     }
 
-    /// SPIs of another size than the first's are left out.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let size = match self.protocol {
-            ProtocolId::Isakmp => usize::from(COOKIES_LEN),
-            ProtocolId::Esp | ProtocolId::Ah => usize::from(SPI_LEN),
-            ProtocolId::IpComp | ProtocolId::Unknown(_) => self.spis.first().map_or(1, Vec::len),
-        };
-        // As many as fit a payload, whose length is 16 bits.
-        let most = 65_000_usize.checked_div(size).unwrap_or_default();
-        let spis: Vec<&[u8]> = self.spis.iter().map(Vec::as_slice).filter(|spi| spi.len() == size).take(most).collect();
-        let mut out = DOI_IPSEC.to_be_bytes().to_vec();
+    /// As many SPIs as a payload holds.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let size = self.spis.first().map(Vec::len).or(sizes(self.protocol).first().copied()).unwrap_or_default();
+        let most = MAX_SPI_OCTETS.checked_div(size).unwrap_or_default();
+        let spis = self.spis.get(..most).unwrap_or(&self.spis);
+        out.extend_from_slice(&IPSEC_DOI.to_be_bytes());
         out.extend_from_slice(&[self.protocol.to_u8(), u8::try_from(size).unwrap_or(u8::MAX)]);
         out.extend_from_slice(&length16(spis.len()).to_be_bytes());
-        out.extend(spis.concat());
-        out
+        spis.iter().for_each(|spi| out.extend_from_slice(spi));
+    }
+}
+
+/// Octets of SPIs in one delete, which leave room for what goes before them in a length of 16 bits.
+const MAX_SPI_OCTETS: usize = 65_520;
+
+/// Octets that an SPI may have: both cookies are ISAKMP's, IPComp's may be written as two or four (RFC 3173 §4.1).
+fn sizes(protocol: ProtocolId) -> &'static [usize] {
+    match protocol {
+        ProtocolId::Isakmp => &[16],
+        ProtocolId::Ah | ProtocolId::Esp => &[4],
+        ProtocolId::IpComp => &[2, 4],
+        ProtocolId::Unknown(_) => &[],
     }
 }

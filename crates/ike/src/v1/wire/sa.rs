@@ -1,23 +1,18 @@
-//! The SA payload: proposals, transforms, attributes (RFC 2408 §3.4–§3.6, §3.3; RFC 2407 §4.6.1).
+//! The SA payload: DOI, situation, proposals, transforms, attributes (RFC 2408 §3.3–§3.6, RFC 2407 §4.6.1).
 //!
-//! Whatever is well formed is kept, known or not, and in the form it came in: a responder answers with the initiator's
-//! transform unchanged, and HASH_I covers the initiator's octets (RFC 2409 §5). Which proposal is unusable is decided by
-//! [`crate::v1::proposal`]. The next-payload octets inside are redundant beside the lengths and are not looked at.
+//! Whatever is well formed is kept as it came, so that a responder can give a transform back unchanged (RFC 2408 §4.2).
 
-use std::fmt;
+use super::{Cursor, PayloadType, WireError, length16};
 
-use super::{Cursor, DOI_IPSEC, WireError, length16};
+/// Proposals accepted in one SA payload.
+const MAX_PROPOSALS: usize = 32;
+/// Attributes accepted in one transform; the longest has eight.
+const MAX_ATTRIBUTES: usize = 24;
+/// IPSEC DOI (RFC 2407 §4.2), and the situation SIT_IDENTITY_ONLY (§4.2.1).
+const IPSEC_DOI: u32 = 1;
+const SIT_IDENTITY_ONLY: u32 = 1;
 
-/// Proposals accepted in one SA payload; a generous peer sends ten.
-pub const MAX_PROPOSALS: usize = 64;
-
-/// Attributes accepted in one transform; a generous peer sends nine.
-pub const MAX_ATTRIBUTES: usize = 32;
-
-/// SIT_IDENTITY_ONLY (RFC 2407 §4.2.1): the only situation that is not about secrecy labels.
-const SITUATION_IDENTITY_ONLY: u32 = 1;
-
-/// Protocol ID of proposals, notifications and deletes (RFC 2407 §4.4.1).
+/// Protocol ID (RFC 2407 §4.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProtocolId {
     /// 1.
@@ -58,83 +53,95 @@ impl ProtocolId {
     }
 }
 
-impl fmt::Display for ProtocolId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ProtocolId::Isakmp => f.write_str("ISAKMP"),
-            ProtocolId::Ah => f.write_str("AH"),
-            ProtocolId::Esp => f.write_str("ESP"),
-            ProtocolId::IpComp => f.write_str("IPCOMP"),
-            ProtocolId::Unknown(other) => write!(f, "protocol {other}"),
-        }
-    }
+/// An SA payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaPayload {
+    /// What is offered or chosen. Several with one number belong together.
+    pub proposals: Vec<Proposal>,
+    /// The body as on the wire, without generic header: SAi_b of RFC 2409 §5.
+    pub octets: Vec<u8>,
 }
 
-/// The value of an attribute, in the form it has on the wire (RFC 2408 §3.3).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum AttributeValue {
-    /// Basic: 16 bits in place of a length.
-    Short(u16),
-    /// Variable: octets with their length in front. At most 65,535.
-    Long(Vec<u8>),
+/// A proposal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// Its number; any.
+    pub number: u8,
+    /// What the SA is for.
+    pub protocol: ProtocolId,
+    /// The sender's inbound SPI: 4 octets for ESP, any or none for ISAKMP.
+    pub spi: Vec<u8>,
+    /// Alternatives, most preferred first.
+    pub transforms: Vec<Transform>,
 }
 
-impl AttributeValue {
-    /// The number that either form stands for; none if there are no octets, or more than eight.
-    #[must_use]
-    pub fn as_u64(&self) -> Option<u64> {
-        match self {
-            AttributeValue::Short(value) => Some(u64::from(*value)),
-            AttributeValue::Long(octets) if (1..=8).contains(&octets.len()) => {
-                Some(octets.iter().fold(0, |number: u64, octet| (number << 8) | u64::from(*octet)))
-            }
-            AttributeValue::Long(_) => None,
-        }
-    }
+/// A transform: one complete choice of algorithms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transform {
+    /// Its number; any.
+    pub number: u8,
+    /// KEY_IKE, 1, in phase 1; in phase 2 the cipher.
+    pub id: u8,
+    /// Everything else about it, in any order.
+    pub attributes: Vec<Attribute>,
 }
 
-/// One attribute of a transform.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// An attribute (RFC 2408 §3.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attribute {
-    /// Its type, 15 bits, without the bit that tells the forms apart.
+    /// Its type, without the format bit.
     pub ty: u16,
     /// Its value.
     pub value: AttributeValue,
 }
 
-impl Attribute {
-    /// The bit that says that a value, not a length, follows the type.
-    const BASIC: u16 = 0x8000;
+/// The value of an attribute, in the form in which it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttributeValue {
+    /// Basic: 16 bits.
+    Short(u16),
+    /// Variable: any length.
+    Long(Vec<u8>),
+}
 
-    /// An attribute in the shortest form for its number: basic up to 65,535, else four octets.
+impl AttributeValue {
+    /// As a number; none beyond 64 bits.
     #[must_use]
-    pub fn number(ty: u16, value: u32) -> Self {
+    pub fn as_u64(&self) -> Option<u64> {
+        match self {
+            AttributeValue::Short(value) => Some(u64::from(*value)),
+            AttributeValue::Long(octets) => {
+                let significant = octets.iter().position(|octet| *octet != 0).and_then(|at| octets.get(at..));
+                let significant = significant.unwrap_or_default();
+                (significant.len() <= 8)
+                    .then(|| significant.iter().fold(0, |value: u64, octet| (value << 8) | u64::from(*octet)))
+            }
+        }
+    }
+}
+
+impl Attribute {
+    /// A number in its shortest form.
+    #[must_use]
+    pub fn number(ty: u16, value: u64) -> Attribute {
         let value = match u16::try_from(value) {
-            Ok(value) => AttributeValue::Short(value),
+            Ok(short) => AttributeValue::Short(short),
+            Err(_) if value <= u64::from(u32::MAX) => {
+                AttributeValue::Long(value.to_be_bytes().get(4..).unwrap_or_default().to_vec())
+            }
             Err(_) => AttributeValue::Long(value.to_be_bytes().to_vec()),
         };
         Attribute { ty, value }
     }
 
-    fn parse(cursor: &mut Cursor<'_>) -> Result<Self, WireError> {
-        let ty = cursor.u16()?;
-        let value = cursor.u16()?;
-        if ty & Self::BASIC != 0 {
-            return Ok(Attribute { ty: ty & !Self::BASIC, value: AttributeValue::Short(value) });
-        }
-        let octets = cursor.take(usize::from(value))?.to_vec();
-        Ok(Attribute { ty, value: AttributeValue::Long(octets) })
-    }
-
     fn write(&self, out: &mut Vec<u8>) {
         match &self.value {
             AttributeValue::Short(value) => {
-                out.extend_from_slice(&(self.ty | Self::BASIC).to_be_bytes());
+                out.extend_from_slice(&(0x8000 | self.ty).to_be_bytes());
                 out.extend_from_slice(&value.to_be_bytes());
             }
             AttributeValue::Long(octets) => {
-                let octets = octets.get(..usize::from(u16::MAX)).unwrap_or(octets);
-                out.extend_from_slice(&(self.ty & !Self::BASIC).to_be_bytes());
+                out.extend_from_slice(&(self.ty & 0x7fff).to_be_bytes());
                 out.extend_from_slice(&length16(octets.len()).to_be_bytes());
                 out.extend_from_slice(octets);
             }
@@ -142,74 +149,48 @@ impl Attribute {
     }
 }
 
-/// Attributes without a transform around them: the data of a RESPONDER-LIFETIME notification (RFC 2407 §4.6.3.1).
-///
-/// # Errors
-/// [`WireError::Truncated`] and [`WireError::TooMany`].
-pub fn parse_attributes(octets: &[u8]) -> Result<Vec<Attribute>, WireError> {
-    attributes(Cursor::new(octets, "attributes"))
-}
-
-/// What [`parse_attributes`] reads.
-#[must_use]
-pub fn encode_attributes(attributes: &[Attribute]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for attribute in attributes {
-        attribute.write(&mut out);
-    }
-    out
-}
-
-fn attributes(mut cursor: Cursor<'_>) -> Result<Vec<Attribute>, WireError> {
+/// A list of attributes, as in transforms and in the data of RESPONDER-LIFETIME.
+pub(crate) fn parse_attributes(octets: &[u8]) -> Result<Vec<Attribute>, WireError> {
+    let mut cursor = Cursor::new(octets, "attribute");
     let mut attributes = Vec::new();
     while !cursor.is_empty() {
         if attributes.len() >= MAX_ATTRIBUTES {
-            return Err(WireError::TooMany { what: "attributes of a transform", limit: MAX_ATTRIBUTES });
+            return Err(WireError::TooMany { what: "attributes", limit: MAX_ATTRIBUTES });
         }
-        attributes.push(Attribute::parse(&mut cursor)?);
+        let ty = cursor.u16()?;
+        let value = cursor.u16()?;
+        let value = if ty & 0x8000 != 0 {
+            AttributeValue::Short(value)
+        } else {
+            AttributeValue::Long(cursor.take(usize::from(value))?.to_vec())
+        };
+        attributes.push(Attribute { ty: ty & 0x7fff, value });
     }
     Ok(attributes)
 }
 
-/// One transform: a whole combination of algorithms, not one algorithm as in IKEv2.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Transform {
-    /// Transform #: 1 for the first, then rising; others are accepted.
-    pub number: u8,
-    /// Transform-Id: KEY_IKE (1) in phase 1, the cipher in phase 2.
-    pub id: u8,
-    /// In the order received.
-    pub attributes: Vec<Attribute>,
-}
-
 impl Transform {
+    /// The first attribute of this type, as a number.
+    #[must_use]
+    pub fn attribute(&self, ty: u16) -> Option<u64> {
+        self.attributes.iter().find(|attribute| attribute.ty == ty).and_then(|attribute| attribute.value.as_u64())
+    }
+
     fn parse(mut cursor: Cursor<'_>) -> Result<Self, WireError> {
         let number = cursor.u8()?;
         let id = cursor.u8()?;
         cursor.u16()?;
-        Ok(Transform { number, id, attributes: attributes(cursor)? })
+        Ok(Transform { number, id, attributes: parse_attributes(cursor.remaining())? })
     }
 
     fn write(&self, last: bool, out: &mut Vec<u8>) {
         let mut body = vec![self.number, self.id, 0, 0];
-        body.extend(encode_attributes(&self.attributes));
-        out.extend_from_slice(&[if last { 0 } else { 3 }, 0]);
+        self.attributes.iter().for_each(|attribute| attribute.write(&mut body));
+        let next = if last { PayloadType::None } else { PayloadType::Transform };
+        out.extend_from_slice(&[next.to_u8(), 0]);
         out.extend_from_slice(&length16(body.len().saturating_add(4)).to_be_bytes());
         out.append(&mut body);
     }
-}
-
-/// One proposal of an SA payload: transforms of which one is to be chosen.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Proposal {
-    /// Proposal #: 1 for the first, then rising; others are accepted. Proposals of one number are meant together.
-    pub number: u8,
-    /// What the SA is for.
-    pub protocol: ProtocolId,
-    /// The sender's inbound SPI: in phase 1 empty, or anything to be ignored; 4 octets for ESP and AH. At most 255.
-    pub spi: Vec<u8>,
-    /// Combinations of algorithms, in order of preference. At most 255.
-    pub transforms: Vec<Transform>,
 }
 
 impl Proposal {
@@ -238,45 +219,33 @@ impl Proposal {
         for (index, transform) in self.transforms.iter().take(count).enumerate() {
             transform.write(index.saturating_add(1) == count, &mut body);
         }
-        out.extend_from_slice(&[if last { 0 } else { 2 }, 0]);
+        let next = if last { PayloadType::None } else { PayloadType::Proposal };
+        out.extend_from_slice(&[next.to_u8(), 0]);
         out.extend_from_slice(&length16(body.len().saturating_add(4)).to_be_bytes());
         out.append(&mut body);
     }
 }
 
-/// An SA payload: what it offers, and its octets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SaPayload {
-    /// In the sender's order of preference; at least one when parsed.
-    pub proposals: Vec<Proposal>,
-    /// The body as on the wire, without the generic header: SAi_b of RFC 2409 §5.
-    pub octets: Vec<u8>,
-}
-
 impl SaPayload {
-    /// The payload of these proposals, for IPsec, SIT_IDENTITY_ONLY.
+    /// Of the IPsec DOI, for identities alone.
     #[must_use]
     pub fn new(proposals: Vec<Proposal>) -> SaPayload {
-        let mut octets = DOI_IPSEC.to_be_bytes().to_vec();
-        octets.extend_from_slice(&SITUATION_IDENTITY_ONLY.to_be_bytes());
+        let mut octets = Vec::new();
+        octets.extend_from_slice(&IPSEC_DOI.to_be_bytes());
+        octets.extend_from_slice(&SIT_IDENTITY_ONLY.to_be_bytes());
         for (index, proposal) in proposals.iter().enumerate() {
             proposal.write(index.saturating_add(1) == proposals.len(), &mut octets);
         }
         SaPayload { proposals, octets }
     }
 
-    /// Reads a payload's body.
-    ///
-    /// # Errors
-    /// A DOI or situation other than those of [`SaPayload::new`], no proposal or more than [`MAX_PROPOSALS`], a transform
-    /// of more than [`MAX_ATTRIBUTES`], and whatever does not fit together.
-    pub fn parse(body: &[u8]) -> Result<SaPayload, WireError> {
+    pub(super) fn parse(body: &[u8]) -> Result<SaPayload, WireError> {
         let mut cursor = Cursor::new(body, "SA payload");
-        if cursor.u32()? != DOI_IPSEC {
-            return Err(cursor.malformed("its domain of interpretation is not IPsec (1)"));
+        if cursor.u32()? != IPSEC_DOI {
+            return Err(cursor.malformed("another DOI than IPsec's"));
         }
-        if cursor.u32()? != SITUATION_IDENTITY_ONLY {
-            return Err(cursor.malformed("its situation is not identity only (1)"));
+        if cursor.u32()? != SIT_IDENTITY_ONLY {
+            return Err(cursor.malformed("another situation than SIT_IDENTITY_ONLY"));
         }
         let mut proposals = Vec::new();
         while !cursor.is_empty() {

@@ -25,6 +25,8 @@ use std::time::Duration;
 const GROUP_ATTEMPTS: u8 = 3;
 /// Children of one IKE SA that the peer may ask for: a few per configured one is usual, the rest is a fault or an attack.
 const MAX_CHILDREN: usize = 256;
+/// Where very many are configured, so many for each: all of them may be in the middle of a rekey that collides.
+const MAX_PER_CONFIGURED: usize = 4;
 /// Wait before a child that was refused for good reasons is asked for again.
 const REFUSED_RETRY: Duration = Duration::from_secs(10);
 
@@ -46,6 +48,8 @@ pub(crate) struct ChildOffer {
     pub(crate) local: Vec<TrafficSelector>,
     pub(crate) remote: Vec<TrafficSelector>,
     pub(crate) attempts: u8,
+    /// SPIs that the peer deleted meanwhile and that are of no child here: its DELETE may have overtaken its answer.
+    pub(crate) taken_back: Vec<u32>,
 }
 
 /// What a response means for an offer.
@@ -79,6 +83,7 @@ impl ChildOffer {
             local: rekeyed.map_or(&config.local, |child| &child.local).clone(),
             remote: rekeyed.map_or(&config.remote, |child| &child.remote).clone(),
             attempts: 0,
+            taken_back: Vec::new(),
         }
     }
 
@@ -224,12 +229,34 @@ impl IkeSa {
             offer.nonce = cx.nonce();
             return Conclusion::OtherGroup(Box::new((offer, group)));
         }
-        let spi = offer.spi;
+        let (spi, local, remote) = (offer.spi, offer.local.clone(), offer.remote.clone());
         let conclusion = self.conclude_offer(offer, payloads, auth);
-        if !matches!(conclusion, Conclusion::Agreed(_)) {
-            cx.spis.release_child(spi, cx.now);
+        match &conclusion {
+            Conclusion::Agreed(new) => self.tell_narrowed(&local, &remote, new, cx),
+            Conclusion::OtherGroup(_) | Conclusion::Refused { .. } | Conclusion::Broken(_) => {
+                cx.spis.release_child(spi, cx.now);
+            }
         }
         conclusion
+    }
+
+    /// A responder may grant less than it is asked for (RFC 7296 §2.9): what is left out has no SA, and is dropped here.
+    fn tell_narrowed(
+        &self,
+        local: &[TrafficSelector],
+        remote: &[TrafficSelector],
+        new: &NewChild,
+        cx: &mut Context<'_>,
+    ) {
+        if selectors::is_subset(local, &new.local) && selectors::is_subset(remote, &new.remote) {
+            return;
+        }
+        cx.event(Event::Narrowed {
+            peer: self.peer.name.clone(),
+            name: new.name.clone(),
+            asked: format!("{} to {}", words(local), words(remote)),
+            granted: format!("{} to {}", words(&new.local), words(&new.remote)),
+        });
     }
 
     fn other_group(&self, offer: &ChildOffer, payloads: &Payloads) -> Option<Group> {
@@ -259,6 +286,9 @@ impl IkeSa {
         let Ok((choice, outbound)) = accept_esp(&offer.proposals, answer, auth.is_none()) else {
             return Conclusion::Broken("a child's answer is not what was offered");
         };
+        if offer.taken_back.contains(&outbound.get()) {
+            return Conclusion::Refused { notify: NotifyType::TEMPORARY_FAILURE, reason: DownReason::PeerDeleted };
+        }
         let narrowed = |inner: &[TrafficSelector], outer| !inner.is_empty() && selectors::is_subset(inner, outer);
         if !narrowed(ts_i, &offer.local) || !narrowed(ts_r, &offer.remote) {
             return Conclusion::Broken("a child's traffic selectors are not within what was offered");
@@ -307,7 +337,7 @@ impl IkeSa {
         if matches!(self.state, State::Replaced) || self.is_closing() {
             return Reply::notify(NotifyType::TEMPORARY_FAILURE);
         }
-        if self.children.len() >= MAX_CHILDREN {
+        if self.children.len() >= MAX_CHILDREN.max(self.peer.children.len() * MAX_PER_CONFIGURED) {
             return Reply::notify(NotifyType::NO_ADDITIONAL_SAS);
         }
         if let Some(rekeyed) = payloads.notify(NotifyType::REKEY_SA) {

@@ -15,6 +15,9 @@ use crate::v2::{IkeSa, State, Task};
 use crate::wire::{Delete, ExchangeType, NotifyType, Payload, ProtocolId};
 use ipsec::Spi;
 
+/// SPIs remembered of DELETEs that name no child: the answer to one request names one SPI, and a peer deletes a few at a time.
+const MOST_TAKEN_BACK: usize = 16;
+
 impl IkeSa {
     /// Deletes a child, and with it all others that wait to be deleted.
     pub(crate) fn start_delete_children(&mut self, child: ChildId, cx: &mut Context<'_>) {
@@ -69,7 +72,7 @@ impl IkeSa {
 
     pub(crate) fn answer_informational(&mut self, payloads: &Payloads, cx: &mut Context<'_>) -> Reply {
         for notify in payloads.notifies().filter(|notify| notify.ty.is_error()) {
-            cx.event(Event::PeerNotified { peer: self.peer.name.clone(), notify: notify.ty });
+            cx.event(Event::PeerNotified { peer: self.peer.name.clone(), notify: notify.ty.name() });
         }
         if payloads.notify(NotifyType::AUTHENTICATION_FAILED).is_some() {
             let notify = NotifyType::AUTHENTICATION_FAILED;
@@ -96,12 +99,35 @@ impl IkeSa {
 
     /// Removes the child that the peer means; returns our SPI for the answer unless our own DELETE is under way.
     fn delete_from_peer(&mut self, spi: u32, cx: &mut Context<'_>) -> Option<Spi> {
-        let child = self.child_by_peer_spi(spi)?;
+        let Some(child) = self.child_by_peer_spi(spi) else {
+            self.note_taken_back(spi);
+            return None;
+        };
         let crossing = matches!(
             self.window.outstanding.as_ref().map(|outstanding| &outstanding.exchange),
             Some(Exchange::DeleteChildren(children)) if children.contains(&child)
         );
         let removed = self.remove_child(child, DownReason::PeerDeleted, cx)?;
         (!crossing).then_some(removed.spis.inbound)
+    }
+
+    /// The child may be one that the peer made for a request of ours whose answer is still under way: some peers delete it
+    /// at once, and their DELETE can be faster. The answer must not bring it back to life.
+    fn note_taken_back(&mut self, spi: u32) {
+        let Some(outstanding) = &mut self.window.outstanding else { return };
+        let offer = match &mut outstanding.exchange {
+            Exchange::CreateChild(offer) => offer.as_mut(),
+            Exchange::RekeyChild(rekey) => &mut rekey.offer,
+            Exchange::Init(_)
+            | Exchange::Auth(_)
+            | Exchange::RekeyIke(_)
+            | Exchange::DeleteChildren(_)
+            | Exchange::DeleteIke(_)
+            | Exchange::Liveness
+            | Exchange::Failure(_) => return,
+        };
+        if offer.taken_back.len() < MOST_TAKEN_BACK {
+            offer.taken_back.push(spi);
+        }
     }
 }

@@ -237,7 +237,7 @@ impl IkeSa {
     }
 
     /// Remembers what an unauthenticated error says, and waits only a little longer for something better.
-    fn hint(&mut self, reason: DownReason, cx: &Context<'_>) {
+    pub(crate) fn hint(&mut self, reason: DownReason, cx: &Context<'_>) {
         let patience = self.peer.retransmit.initial * 2;
         if let Some(outstanding) = &mut self.window.outstanding
             && let Exchange::Init(init) = &mut outstanding.exchange
