@@ -142,6 +142,8 @@ impl Default for CharonOptions {
 pub struct SwanChildSa {
     /// Name in the configuration.
     pub name: String,
+    /// The number charon gave it; later ones have higher numbers.
+    pub number: u64,
     /// `INSTALLED`, `REKEYED`, `DELETED`…
     pub state: String,
     /// SPI of the inbound SA, as eight hexadecimal digits.
@@ -443,6 +445,7 @@ fn read_child((_, child): (&str, &Section)) -> SwanChildSa {
     };
     SwanChildSa {
         name: child.text("name"),
+        number: child.text("uniqueid").parse().unwrap_or(0),
         state: child.text("state"),
         spi_in: child.text("spi-in"),
         spi_out: child.text("spi-out"),

@@ -217,6 +217,19 @@ impl Sites {
         self.g2.nft(&script)
     }
 
+    /// Drops (`true`) or lets pass what gateway 1 sends on port 4500 in messages of IKE of `octets`, the header of ISAKMP
+    /// included: an exchange of which the lengths are known loses one message.
+    pub fn drop_ike_of(&self, octets: u16, drop: bool) -> Result<(), LabError> {
+        // UDP's header and the non-ESP marker are eight and four octets.
+        let rule = format!("  iifname \"wan\" udp dport 4500 udp length {} @th,64,32 0 counter drop\n", octets + 12);
+        let script = format!(
+            "table inet lab_one\ndelete table inet lab_one\ntable inet lab_one {{\n chain both {{\n  \
+             type filter hook prerouting priority -308;\n{} }}\n}}\n",
+            if drop { rule } else { String::new() }
+        );
+        self.g2.nft(&script)
+    }
+
     /// Lets the NAT router forget its mappings: what gateway 1 sends next comes from another port.
     pub fn rebind_port(&self) -> Result<(), LabError> {
         let router = self.router()?;

@@ -228,13 +228,18 @@ impl Couple {
             let mut children = self.swan.installed()?;
             Ok(children.pop().filter(|_| children.is_empty()))
         })?;
+        self.ensure_passes()?;
+        Ok(child)
+    }
+
+    /// Echoes pass both ways, and nothing in clear.
+    pub(super) fn ensure_passes(&self) -> Result<(), LabError> {
         let patience = Duration::from_secs(2);
         for (from, to) in [(&self.sites.c1, address::C2), (&self.sites.c2, address::C1)] {
             let pings = echo(from, to, 3, patience)?;
             ensure(pings.received == pings.sent, || format!("{pings} to {to} through the tunnel"))?;
         }
-        self.ensure_no_plaintext()?;
-        Ok(child)
+        self.ensure_no_plaintext()
     }
 
     /// No echo passes, in clear or otherwise.

@@ -108,11 +108,11 @@ fn ours_ike(couple: &Couple) -> Result<Option<String>, LabError> {
     Ok(ike["spi_i"].as_str().zip(ike["spi_r"].as_str()).map(|(i, r)| format!("{i}/{r}")))
 }
 
-/// The only child in use at strongSwan: the SPIs of its inbound and outbound SA. Those it has replaced are there besides.
+/// The youngest child that strongSwan uses: the SPIs of its inbound and outbound SA. Those it has replaced are there
+/// besides; and where both ends began a main mode at once, one under each of their IKE SAs may be in use.
 fn swan_child(couple: &Couple) -> Result<Option<String>, LabError> {
-    let mut children = couple.swan.installed()?;
-    let one = children.pop().filter(|_| children.is_empty());
-    Ok(one.map(|child| format!("{}/{}", child.spi_in, child.spi_out)))
+    let youngest = couple.swan.installed()?.into_iter().max_by_key(|child| child.number);
+    Ok(youngest.map(|child| format!("{}/{}", child.spi_in, child.spi_out)))
 }
 
 /// The child in use here, written as [`swan_child`] writes it: what is inbound here is outbound there.
