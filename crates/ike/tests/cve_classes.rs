@@ -424,8 +424,9 @@ fn delete_isakmp(puppet: &PuppetV1) -> v1::Payload {
 
 #[test]
 fn authentication_bypass_through_state_and_method_is_not_to_be_had_in_version_2() {
-    let tries: [(&str, fn(&mut Puppet) -> (ExchangeType, Vec<v2::Payload>)); 6] = [
-        ("a rekey of an SA that nobody authenticated", |_puppet| {
+    type Try = fn(&mut Puppet) -> (ExchangeType, Vec<v2::Payload>);
+    let tries: [(&str, Try); 6] = [
+        ("a rekey of an SA that nobody authenticated", |_| {
             let spi = Some(IkeSpi([9; 8]));
             let mut payloads =
                 vec![v2::Payload::SecurityAssociation(ike::proposal::ike_to_wire(&puppet::proposals(), spi))];

@@ -58,8 +58,13 @@ impl Forged {
     }
 }
 
-/// Payloads by kind: (type of the first, octets). What every exchange is made of, junk where a secret belongs.
-fn bodies_v2() -> Vec<(u8, Vec<u8>)> {
+/// Payloads: the type of the first, and the octets.
+type Body = (u8, Vec<u8>);
+/// Version, exchanges, flags, bodies.
+type Matrix = (u8, &'static [u8], &'static [u8], Vec<Body>);
+
+/// Payloads by kind. What every exchange is made of, junk where a secret belongs.
+fn bodies_v2() -> Vec<Body> {
     use v2::Payload;
     let notify = |ty, data: &[u8]| Payload::Notify(v2::Notify::with_data(v2::NotifyType(ty), data.to_vec()));
     let puppet = puppet::Puppet::new(99);
@@ -98,7 +103,7 @@ fn bodies_v2() -> Vec<(u8, Vec<u8>)> {
     all
 }
 
-fn bodies_v1() -> Vec<(u8, Vec<u8>)> {
+fn bodies_v1() -> Vec<Body> {
     use v1::{Notification, NotifyType, Payload, ProtocolId};
     let notify = |ty, data: &[u8]| {
         let (protocol, spi) = (ProtocolId::Isakmp, Vec::new());
@@ -161,7 +166,7 @@ fn everything(rig: &Rig) -> Vec<Forged> {
     // A first message as it should be, too.
     let genuine = &rig.history[0].message;
     let genuine = (genuine[17] >> 4, (genuine[16], genuine[28..].to_vec()));
-    let versions: [(u8, &[u8], &[u8], Vec<(u8, Vec<u8>)>); 2] = [
+    let versions: [Matrix; 2] = [
         (0x20, &[34, 35, 36, 37, 2, 5, 38, 43, 0], &[0, 0x08, 0x20, 0x28], bodies_v2()),
         (0x10, &[2, 4, 5, 6, 32, 33, 1, 35, 36], &[0, 1, 2, 3, 5], bodies_v1()),
     ];

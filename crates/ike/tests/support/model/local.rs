@@ -56,7 +56,7 @@ impl Message {
     /// What it is, for people.
     pub fn words(&self) -> String {
         let (i, r) = self.spis();
-        let sender = self.sender.map_or("the attacker".to_owned(), |node| format!("{}", ["A", "B", "C"][node]));
+        let sender = self.sender.map_or("the attacker".to_owned(), |node| ["A", "B", "C"][node].to_owned());
         let (major, exchange, flags, id) = (self.major(), self.exchange(), self.flags(), self.id());
         format!("v{major} exchange {exchange} flags {flags:#04x} id {id:#x} {i} {r} of {sender}")
     }
@@ -66,11 +66,11 @@ impl Message {
 #[derive(Default)]
 pub struct Messages {
     all: Vec<Message>,
-    index: BTreeMap<(Option<usize>, Path2, Vec<u8>), u16>,
+    index: BTreeMap<(Option<usize>, From, Vec<u8>), u16>,
 }
 
 /// A path that can be compared.
-type Path2 = (std::net::SocketAddr, std::net::SocketAddr);
+type From = (std::net::SocketAddr, std::net::SocketAddr);
 
 impl Messages {
     /// The number of a message.
