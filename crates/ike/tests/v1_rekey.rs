@@ -5,6 +5,7 @@
 
 mod support;
 
+use ike::ChildState;
 use ike::config::{ChildName, Lifetime};
 use ike::event::Event;
 use ike::v1::wire::ExchangeType;
@@ -232,4 +233,74 @@ fn while_the_third_message_and_its_repetitions_are_lost_nothing_is_sent_on_the_n
     assert!(all_arrived(&mut pair) > 1000);
     pair.run(minutes(2));
     pair.assert_converged();
+}
+
+/// A asks for a rekey and misses the answer; B, which has given it, asks for one too and is done first. B saw no crossing,
+/// A did.
+fn seen_to_cross_by_one_end(seed: u64) -> Pair {
+    let mut pair = connected(seed);
+    drop(&mut pair, B, ExchangeType::QuickMode, 1);
+    pair.rekey_child(A);
+    pair.run(seconds(1) / 10);
+    pair.rekey_child(B);
+    pair.run(seconds(1) / 10);
+    assert_eq!(pair.end(B).totals.child_rekeys, 1, "B is done before A's repetition\n{}", pair.dump());
+    pair
+}
+
+#[test]
+fn of_two_rekeys_that_one_end_alone_saw_cross_neither_replaces_the_other_in_a_circle() {
+    for seed in 0..12 {
+        for packets in [false, true] {
+            let mut pair = seen_to_cross_by_one_end(seed);
+            if packets {
+                streams(&mut pair);
+            }
+            for _ in 0..60 {
+                pair.run(seconds(2));
+                for node in [A, B] {
+                    let peer = pair.peer_of(node);
+                    let installed = |child: &&ike::ChildSa| child.state == ChildState::Installed;
+                    let count = pair.end(node).endpoint.children_of(&peer).filter(installed).count();
+                    assert_eq!(count, 1, "seed {seed}, packets: {packets}\n{}", pair.dump());
+                }
+            }
+            if packets {
+                assert!(all_arrived(&mut pair) > 20_000);
+            }
+            // Whatever was left beside it goes with the next rekey.
+            pair.rekey_child(A);
+            streams(&mut pair);
+            pair.run(minutes(3));
+            all_arrived(&mut pair);
+            pair.assert_converged();
+        }
+    }
+}
+
+#[test]
+fn a_new_sa_that_the_peer_has_lost_is_not_sent_on_for_long_while_the_peer_is_heard_on_the_one_before() {
+    for seed in 0..12 {
+        let mut pair = seen_to_cross_by_one_end(seed);
+        let now = pair.now();
+        for node in [A, B] {
+            pair.lab.node_mut(node).send_every(Some(seconds(1)), now);
+        }
+        pair.run(seconds(5));
+        // Silence long enough for either end to think that the other one has turned to its choice; no DELETE gets through.
+        for node in [A, B] {
+            pair.lab.node_mut(node).traffic = None;
+            drop(&mut pair, node, ExchangeType::Informational, 1000);
+        }
+        pair.run(seconds(20));
+        let now = pair.now();
+        for node in [A, B] {
+            pair.lab.node_mut(node).send_every(Some(seconds(1)), now);
+        }
+        pair.run(minutes(3));
+        assert!(pair.gaps.longest < seconds(40), "seed {seed}: {:?}\n{}", pair.gaps.longest, pair.dump());
+        let before = [A, B].map(|node| pair.end(node).totals.unknown);
+        pair.run(minutes(1));
+        assert_eq!([A, B].map(|node| pair.end(node).totals.unknown), before, "seed {seed}\n{}", pair.dump());
+    }
 }

@@ -205,9 +205,10 @@ impl Phase2 {
         if std::mem::replace(&mut child.proven, true) {
             return;
         }
-        let made_by_peer = child.sa.role == Role::Responder;
+        // One that was replaced before the peer had its half stays so: its successor must not be replaced by it in turn.
+        let to_settle = child.sa.role == Role::Responder && child.sa.state == ChildState::Installed;
         self.activate(id, cx);
-        if made_by_peer {
+        if to_settle {
             self.settle(id, peer, cx);
         }
     }
@@ -369,15 +370,20 @@ impl Phase2 {
     /// Sends on a new SA of ours, unless the peer is still heard on the one before and was never heard on this one: it may
     /// have missed our third message, and not say so. Then it is tried anew, a few times.
     fn switch_to(&mut self, id: ChildId, peer: &PeerName, cx: &mut Context<'_>) {
-        let Some(made) = self.children.get(&id) else { return };
+        let Some(made) = self.children.get(&id).filter(|made| !made.proven) else { return };
         let preferred = |other: &&IpsecSa| {
             let heard = other.last_heard.is_some_and(|at| at > made.sa.installed && cx.now < at + LATELY);
             made.same_traffic(other) && heard
         };
-        let Some(before) = self.children.values().find(preferred).map(|other| other.sa.id) else {
-            return self.activate(id, cx);
-        };
         let since = made.sa.installed;
+        let Some(before) = self.children.values().find(preferred).map(|other| other.sa.id) else {
+            self.activate(id, cx);
+            // Silence is no proof: the peer may be heard on the one before yet.
+            if let Some(made) = self.children.get_mut(&id).filter(|_| cx.now < since + PROVEN_AFTER) {
+                made.activate_at = Some(cx.now + SWITCH);
+            }
+            return;
+        };
         let Some(used) = self.children.get_mut(&before) else { return };
         if since + SPURNED_AFTER <= cx.now && used.spurned < MAX_SPURNED {
             used.spurned += 1;
