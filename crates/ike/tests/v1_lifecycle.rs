@@ -180,11 +180,12 @@ fn a_lost_delete_leaves_an_sa_that_ends_with_its_lifetime() {
     pair.run(seconds(5));
     let (peer, name) = (pair.peer_of(A), child());
     pair.disturbed = true;
-    drop(&mut pair, A, ExchangeType::Informational, 1);
+    // And so are its repetitions.
+    drop(&mut pair, A, ExchangeType::Informational, 4);
     pair.command(A, |endpoint, now| endpoint.down(&peer, Some(&name), now)).unwrap();
     let other = pair.peer_of(B);
     pair.command(B, |endpoint, now| endpoint.trigger(&other, &name, now));
-    pair.run(seconds(2));
+    pair.run(seconds(9));
     assert_eq!(pair.end(B).plane.children.len(), 1);
     pair.run(minutes(3));
     assert!(pair.end(B).plane.children.len() <= 1);

@@ -50,7 +50,8 @@ impl IsakmpSa {
                 Step::Answered { child, .. } => {
                     let unproven = phase2.children.get(&child).is_some_and(|child| !child.proven);
                     if unproven {
-                        phase2.remove(child, DownReason::PeerDeleted, false, &peer, cx);
+                        // Its third message may be lost, and the peer send on it: it is told under the next ISAKMP SA.
+                        phase2.remove(child, DownReason::PeerDeleted, true, &peer, cx);
                     }
                 }
             }

@@ -207,6 +207,8 @@ impl IsakmpSa {
                         let peer = self.peer.name.clone();
                         phase2.remove(child, DownReason::PeerDeleted, true, &peer, cx);
                     }
+                    // Whichever of us spoke first: the peer has it no more.
+                    phase2.farewells.answered(&id, spi);
                 }
             }
             ProtocolId::Ah | ProtocolId::IpComp | ProtocolId::Unknown(_) => {}

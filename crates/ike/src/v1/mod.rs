@@ -14,6 +14,7 @@
 pub(crate) mod cipher;
 pub(crate) mod close;
 pub(crate) mod dpd;
+pub(crate) mod farewell;
 pub(crate) mod fragment;
 pub(crate) mod informational;
 pub mod keys;

@@ -9,6 +9,7 @@
 //!   that saw no crossing may think otherwise for a while: both accept both.
 
 use super::IsakmpSa;
+use super::farewell::Farewells;
 use crate::child::{ChildSa, ChildState, LINGER, as_meant, lifetime_ends};
 use crate::config::{ChildName, Lifetime, Path, PeerName};
 use crate::context::{Action, Context};
@@ -37,6 +38,8 @@ const LATELY: Duration = Duration::from_secs(3);
 const SPURNED_AFTER: Duration = Duration::from_secs(30);
 /// So many times; after that the peer means it, and its SA is used to its end.
 const MAX_SPURNED: u8 = 2;
+/// Of SAs made within this time of each other, exchanges may have crossed: a request is repeated for so long.
+const CONTEMPORARY: Duration = Duration::from_secs(120);
 /// A peer that had not got our third message would have repeated its second one within this time.
 const PROVEN_AFTER: Duration = Duration::from_secs(90);
 
@@ -106,6 +109,8 @@ pub(crate) struct NewSa {
 pub(crate) struct Phase2 {
     pub(crate) children: BTreeMap<ChildId, IpsecSa>,
     pub(crate) queue: Vec<Queued>,
+    /// DELETEs that may have been lost.
+    pub(crate) farewells: Farewells,
 }
 
 /// Where ESP goes.
@@ -235,7 +240,8 @@ impl Phase2 {
 
     /// A new SA stands: what it replaces, and what it competes with.
     fn settle(&mut self, new: ChildId, peer: &PeerName, cx: &mut Context<'_>) {
-        let Some(made) = self.children.get(&new) else { return };
+        // One that lost against a newer one before its third message came is settled: two that replace each other both go.
+        let Some(made) = self.children.get(&new).filter(|made| made.sa.state == ChildState::Installed) else { return };
         let rivals: Vec<ChildId> = self.children.values().filter(|other| made.rivals(other)).map(|c| c.sa.id).collect();
         let replaces = rivals.first().copied();
         let (name, spis, choice, role) = (made.sa.name.clone(), made.sa.spis, made.sa.choice, made.sa.role);
@@ -294,6 +300,9 @@ impl Phase2 {
         cx.spis.release_child(removed.sa.spis.inbound, cx.now + linger);
         if tell {
             self.enqueue(Task::Delete(removed.remote_id.clone(), removed.sa.spis.inbound), cx.now);
+            if successor.and_then(|by| self.children.get(&by)).is_none_or(|by| by.contemporary(&removed)) {
+                self.farewells.add(removed.remote_id.clone(), removed.sa.spis, cx.now);
+            }
         }
         let said = removed.sa.role == Role::Initiator || removed.proven;
         if removed.sa.state == ChildState::Installed && said {
@@ -336,13 +345,16 @@ impl Phase2 {
     /// The next time at which [`Self::age`] has something to do.
     pub(crate) fn next_age(&self) -> Option<Instant> {
         let of = |child: &IpsecSa| [child.activate_at, child.delete_at, child.sa.rekey_at, child.sa.expires_at];
-        self.children.values().flat_map(of).flatten().min()
+        self.children.values().flat_map(of).flatten().chain(self.farewells.next()).min()
     }
 
     /// What time does to SAs: they are sent on, rekeyed, deleted, and expire.
     pub(crate) fn age(&mut self, peer: &PeerName, cx: &mut Context<'_>) {
         let now = cx.now;
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        for (id, spi) in self.farewells.due(now) {
+            self.enqueue(Task::Delete(id, spi), now);
+        }
         let ids: Vec<ChildId> = self.children.keys().copied().collect();
         for id in ids {
             let Some(child) = self.children.get_mut(&id) else { continue };
@@ -430,6 +442,12 @@ impl IpsecSa {
             && other.sa.local == self.sa.local
             && other.sa.remote == self.sa.remote
             && other.remote_id.same_as(&self.remote_id)
+    }
+
+    /// Whether both were made so shortly after each other that the peer may see another order and send on this one.
+    fn contemporary(&self, other: &IpsecSa) -> bool {
+        let (older, newer) = (self.begun.min(other.begun), self.begun.max(other.begun));
+        newer < older + CONTEMPORARY
     }
 
     /// Whether the peer's request for one came while ours for the other was under way.

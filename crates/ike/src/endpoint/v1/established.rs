@@ -139,7 +139,9 @@ impl Endpoint {
         let mut all = self.v1_others(cookie, &id);
         all.push(cookie);
         for other in all {
-            if self.v1.sas.get(&other).is_some_and(IsakmpSa::is_usable) {
+            // One under way whose message 5 said nothing of a first contact begins again.
+            let said = |sa: &IsakmpSa| matches!(sa.state, State::IdOffered(_)) && !sa.initial_contact;
+            if self.v1.sas.get(&other).is_some_and(|sa| sa.is_usable() || said(sa)) {
                 self.with_v1(other, now, |sa, phase2, cx| sa.close(reason.clone(), phase2, cx));
             }
         }

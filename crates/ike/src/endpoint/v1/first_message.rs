@@ -144,12 +144,10 @@ impl Endpoint {
             self.forget_v1(oldest);
         }
         let cookie = self.spis.allocate_ike(self.rng.as_mut());
-        let other = self.v1_in_touch(&peer.name);
         let mut sa = IsakmpSa::new(cookie, Role::Responder, peer, received.path, state, now);
         sa.remote_cookie = received.header.initiator_cookie;
         sa.features = vendor::recognise(payloads);
         sa.features.fragmentation &= sa.peer.fragment_size.is_some();
-        sa.initial_contact = !other;
         self.v1.sas.insert(cookie, sa);
         self.v1.half_open.add(cookie, (received.path.remote, received.header.initiator_cookie), octets);
         self.load_changed();

@@ -71,9 +71,7 @@ impl Endpoint {
     pub(in super::super) fn v1_connect(&mut self, config: &Arc<PeerConfig>, path: Path, now: Instant) {
         let cookie = self.spis.allocate_ike(self.rng.as_mut());
         let state = State::SaOffered(Offered { sa: SaPayload::new(Vec::new()) });
-        let other = self.v1_in_touch(&config.name);
-        let mut sa = IsakmpSa::new(cookie, Role::Initiator, Arc::clone(config), path, state, now);
-        sa.initial_contact = !other;
+        let sa = IsakmpSa::new(cookie, Role::Initiator, Arc::clone(config), path, state, now);
         let state = self.states.entry(config.name.clone()).or_default();
         state.sas.insert(cookie);
         self.v1.sas.insert(cookie, sa);
