@@ -239,6 +239,9 @@ impl IsakmpSa {
             Step::Answered { child, .. } => {
                 let unproven = phase2.children.get(&child).is_some_and(|child| !child.proven);
                 if unproven {
+                    // A peer that asks and then has no use for the answer has failed at its end, and does not say so.
+                    let reason = DownReason::NoAnswer { exchange: "message 2 of quick mode", after };
+                    self.child_failed(Some(quick.name), reason.clone(), quick.replaces.is_some(), cx);
                     phase2.remove(child, reason, true, &peer, cx);
                 }
             }
