@@ -2,7 +2,7 @@
 
 mod support;
 
-use crypto::{Cipher, CryptoError, Integrity, PacketKey};
+use crypto::{CbcKey, Cipher, CryptoError, Integrity, PacketKey};
 use support::{counting, hex};
 
 /// (cipher, key, IV, plaintext, ciphertext)
@@ -91,4 +91,49 @@ fn cbc_refuses_text_that_is_not_whole_blocks_before_touching_it() {
     assert_eq!(key.seal(&[0; 16], b"", b"", &mut buf), Err(refused));
     assert_eq!(key.open(b"", b"", &mut buf), Err(refused));
     assert_eq!(buf, vec![9; 16 + 17 + 12]);
+}
+
+#[test]
+fn a_cbc_key_alone_makes_the_ciphertexts_of_rfc_3602_and_sp_800_38a_and_chains() {
+    for (cipher, key, iv, plaintext, ciphertext) in vectors() {
+        let key = CbcKey::new(cipher, &hex(key)).unwrap();
+        let iv: [u8; 16] = hex(iv).try_into().unwrap();
+        let ciphertext = hex(ciphertext);
+        let mut buf = plaintext.clone();
+        key.encrypt(&iv, &mut buf).unwrap();
+        assert_eq!(buf, ciphertext, "{cipher:?}");
+        key.decrypt(&iv, &mut buf).unwrap();
+        assert_eq!(buf, plaintext, "{cipher:?}");
+        // In two messages, the second's IV being the last block of the first: IKEv1's chain (RFC 2409 appendix B).
+        let (first, second) = buf.split_at_mut(16);
+        key.encrypt(&iv, first).unwrap();
+        key.encrypt((&*first).try_into().unwrap(), second).unwrap();
+        assert_eq!(buf, ciphertext, "{cipher:?}");
+    }
+}
+
+#[test]
+fn a_cbc_key_refuses_other_ciphers_other_lengths_and_broken_blocks() {
+    for cipher in Cipher::ALL.into_iter().filter(|cipher| cipher.block_len() == 1) {
+        assert_eq!(CbcKey::new(cipher, &[0; 16]).err(), Some(CryptoError::BadSuite { cipher, integrity: None }));
+    }
+    for (cipher, len) in [(Cipher::AesCbc128, 32), (Cipher::AesCbc192, 16), (Cipher::AesCbc256, 31)] {
+        let refused = CryptoError::BadKeyLength { what: cipher.name(), expected: cipher.key_len(), actual: len };
+        assert_eq!(CbcKey::new(cipher, &vec![0; len]).err(), Some(refused));
+    }
+    let key = CbcKey::new(Cipher::AesCbc256, &[0x77; 32]).unwrap();
+    for len in [1, 15, 17, 47] {
+        let mut buf = vec![9; len];
+        let refused = CryptoError::NotWholeBlocks { block: 16, actual: len };
+        assert_eq!(key.encrypt(&[0; 16], &mut buf), Err(refused));
+        assert_eq!(key.decrypt(&[0; 16], &mut buf), Err(refused));
+        assert_eq!(buf, vec![9; len], "untouched");
+    }
+    assert_eq!(key.encrypt(&[0; 16], &mut []), Ok(()), "nothing is a whole number of blocks");
+}
+
+#[test]
+fn a_cbc_key_does_not_show_itself() {
+    let key = CbcKey::new(Cipher::AesCbc128, &[0x77; 16]).unwrap();
+    assert_eq!(format!("{key:?}"), "CbcKey { cipher: AesCbc128, .. }");
 }

@@ -132,6 +132,8 @@ fn truncated_hmac_sha2_is_that_of_rfc_4868() {
     // RFC 4868 §2.7.2, first authentication case of each algorithm.
     let cases = [
         (Integrity::HmacSha2_256_128, "198a607eb44bfbc69903a0f1cf2bbdc5"),
+        // The same MAC cut to the 96 bits of the draft before the RFC.
+        (Integrity::HmacSha2_256_96, "198a607eb44bfbc69903a0f1"),
         (Integrity::HmacSha2_384_192, "b6a8d5636f5c6a7224f9977dcf7ee6c7fb6d0c48cbdee973"),
         (Integrity::HmacSha2_512_256, "637edc6e01dce7e6742a99451aae82df23da3e92439e590e43e761b33e910fb8"),
     ];
@@ -208,4 +210,9 @@ fn plain_hashes_are_those_of_fips_180() {
     let parts: [&[u8]; 3] = [b"a", b"", b"bc"];
     assert_eq!(crypto::sha1(&parts)[..], hex("a9993e364706816aba3e25717850c26c9cd0d89d"));
     assert_eq!(crypto::sha256(&parts)[..], hex("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"));
+    let sha384 = "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded163 1a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7";
+    assert_eq!(crypto::sha384(&parts)[..], hex(sha384));
+    let sha512 = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea2 0a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd
+                  454d4423643ce80e2a9ac94fa54ca49f";
+    assert_eq!(crypto::sha512(&parts)[..], hex(sha512));
 }

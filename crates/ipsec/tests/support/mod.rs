@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use crypto::{CbcIv, Cipher, Integrity, Rng, SecretBytes, SeededRng};
 use ipsec::{EspKeys, EspSuite, InboundSa, OutboundSa, SaLimits, SelectorPair, Spi, TrafficSelector, TunnelPolicy};
 
-pub const INTEGRITIES: [Integrity; 6] = [
+pub const INTEGRITIES: [Integrity; 7] = [
     Integrity::HmacSha1_96,
     Integrity::HmacSha2_256_128,
+    Integrity::HmacSha2_256_96,
     Integrity::HmacSha2_384_192,
     Integrity::HmacSha2_512_256,
     Integrity::AesXcbc96,

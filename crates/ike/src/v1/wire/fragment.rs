@@ -21,7 +21,7 @@ impl Fragment {
     /// Reads the only payload of a message: `body` is what follows the ISAKMP header.
     ///
     /// # Errors
-    /// A length that lies, or another payload behind it.
+    /// A length that lies, another payload behind it, number 0, or no data.
     pub fn parse(body: &[u8]) -> Result<Fragment, WireError> {
         let mut outer = Cursor::new(body, "fragment");
         outer.u16()?;
@@ -31,6 +31,12 @@ impl Fragment {
         let id = cursor.u16()?;
         let number = cursor.u8()?;
         let last = cursor.u8()? & Self::LAST != 0;
+        if number == 0 {
+            return Err(cursor.malformed("its number is zero"));
+        }
+        if cursor.is_empty() {
+            return Err(cursor.malformed("no data in it"));
+        }
         Ok(Fragment { id, number, last, data: cursor.remaining().to_vec() })
     }
 

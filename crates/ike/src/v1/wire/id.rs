@@ -100,9 +100,13 @@ impl IdPayload {
         Some(TrafficSelector { protocol: self.protocol, start_port, end_port, ..selector })
     }
 
-    /// Phase 2: as address, subnet or range. None for a port range that is neither one port nor all of them.
+    /// Phase 2: as address, subnet or range. None for a port range that is neither one port nor all of them, and for a
+    /// selector that matches nothing.
     #[must_use]
     pub fn from_selector(selector: &TrafficSelector) -> Option<IdPayload> {
+        if selector.is_empty() {
+            return None;
+        }
         let port = match (selector.start_port, selector.end_port) {
             (0, u16::MAX) => 0,
             (start, end) if start == end && start != 0 => start,

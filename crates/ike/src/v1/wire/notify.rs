@@ -138,13 +138,7 @@ impl Delete {
         let protocol = ProtocolId::from_u8(cursor.u8()?);
         let size = usize::from(cursor.u8()?);
         let count = cursor.u16()?;
-        let fits = match protocol {
-            ProtocolId::Isakmp => size == 16,
-            ProtocolId::Ah | ProtocolId::Esp => size == 4,
-            ProtocolId::IpComp => size == 2 || size == 4,
-            ProtocolId::Unknown(_) => false,
-        };
-        if !fits {
+        if !sizes(protocol).contains(&size) {
             return Err(cursor.malformed("an SPI of a length that its protocol does not have"));
         }
         let mut spis = Vec::with_capacity(usize::from(count).min(64));
@@ -155,11 +149,27 @@ impl Delete {
         Ok(Delete { protocol, spis })
     }
 
+    /// As many SPIs as a payload holds.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let size = self.spis.first().map_or(0, Vec::len);
+        let size = self.spis.first().map(Vec::len).or(sizes(self.protocol).first().copied()).unwrap_or_default();
+        let most = MAX_SPI_OCTETS.checked_div(size).unwrap_or_default();
+        let spis = self.spis.get(..most).unwrap_or(&self.spis);
         out.extend_from_slice(&IPSEC_DOI.to_be_bytes());
         out.extend_from_slice(&[self.protocol.to_u8(), u8::try_from(size).unwrap_or(u8::MAX)]);
-        out.extend_from_slice(&length16(self.spis.len()).to_be_bytes());
-        self.spis.iter().for_each(|spi| out.extend_from_slice(spi));
+        out.extend_from_slice(&length16(spis.len()).to_be_bytes());
+        spis.iter().for_each(|spi| out.extend_from_slice(spi));
+    }
+}
+
+/// Octets of SPIs in one delete, which leave room for what goes before them in a length of 16 bits.
+const MAX_SPI_OCTETS: usize = 65_520;
+
+/// Octets that an SPI may have: both cookies are ISAKMP's, IPComp's may be written as two or four (RFC 3173 §4.1).
+fn sizes(protocol: ProtocolId) -> &'static [usize] {
+    match protocol {
+        ProtocolId::Isakmp => &[16],
+        ProtocolId::Ah | ProtocolId::Esp => &[4],
+        ProtocolId::IpComp => &[2, 4],
+        ProtocolId::Unknown(_) => &[],
     }
 }
