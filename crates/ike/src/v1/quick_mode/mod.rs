@@ -19,7 +19,7 @@ use super::message::{Outcome, Received};
 use super::phase2::{Phase2, Task};
 use crate::config::{ChildName, Lifetime};
 use crate::context::{Action, Context};
-use crate::event::{ChildId, DownReason, Event, IgnoredReason, Role, Transmit};
+use crate::event::{ChildId, DownReason, Event, IgnoredReason, QUICK_MESSAGE_2, Role, Transmit};
 use crate::proposal::EspChoice;
 use crate::retransmit::Schedule;
 use crate::v1::phase2::NewSa;
@@ -240,7 +240,7 @@ impl IsakmpSa {
                 let unproven = phase2.children.get(&child).is_some_and(|child| !child.proven);
                 if unproven {
                     // A peer that asks and then has no use for the answer has failed at its end, and does not say so.
-                    let reason = DownReason::NoAnswer { exchange: "message 2 of quick mode", after };
+                    let reason = DownReason::NoAnswer { exchange: QUICK_MESSAGE_2, after };
                     self.child_failed(Some(quick.name), reason.clone(), quick.replaces.is_some(), cx);
                     phase2.remove(child, reason, true, &peer, cx);
                 }
