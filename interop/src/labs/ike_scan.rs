@@ -158,7 +158,8 @@ fn ikev2(lab: &mut LabContext) -> Result<Report, LabError> {
     let group = scan(&couple, &["--ikev2", "--dhgroup=14"])?;
     ensure(group.handshakes == 0 && group.text.contains("INVALID_KE_PAYLOAD"), || group.text.clone())?;
     let other_version = scan(&couple, &[RIGHT])?;
-    ensure(other_version.silent(), || format!("IKEv1 was answered: {}", other_version.text))?;
+    let refused = other_version.silent() || other_version.text.contains("INVALID-MAJOR-VERSION");
+    ensure(other_version.handshakes == 0 && refused, || format!("IKEv1 was answered: {}", other_version.text))?;
     let backoff = scan(&couple, &["--ikev2", "--showbackoff=6"])?;
     ensure(!backoff.text.contains("\t2\t"), || format!("a second packet of its own accord: {}", backoff.text))?;
     for odd in ["--headerlen=9999", "--headerlen=20", "--mbz=255", "--headerver=0xff", "--hdrflags=255"] {

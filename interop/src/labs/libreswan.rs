@@ -174,7 +174,10 @@ fn by_libreswan(lab: &mut LabContext, version: u8) -> Result<Report, LabError> {
 fn refusals(lab: &mut LabContext, version: u8) -> Result<Report, LabError> {
     let right = ours_at_g1(version);
     let (key, suite): (&[&str], &[&str]) = match version {
-        1 => (&["not up", "pre-shared key of site"], &["NO-PROPOSAL-CHOSEN", "aes256-sha256-modp2048"]),
+        1 => (
+            &["not up", "message 5 of main mode", "pre-shared keys may differ"],
+            &["NO-PROPOSAL-CHOSEN", "aes256-sha256-modp2048"],
+        ),
         _ => (&["not up", "AUTHENTICATION_FAILED"], &["NO_PROPOSAL_CHOSEN", "aes256-sha256-modp2048"]),
     };
     let stranger = [right.remote[0].clone(), "somebody.test".to_owned()];
