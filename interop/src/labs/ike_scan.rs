@@ -52,6 +52,12 @@ impl Scan {
         self.handshakes + self.notifies == 0
     }
 
+    /// How many packets the table of back-off times has: lines of address, number, time and difference.
+    fn packets(&self) -> usize {
+        let numbered = |line: &&str| line.split('\t').nth(1).is_some_and(|number| number.parse::<u32>().is_ok());
+        self.text.lines().filter(numbered).count()
+    }
+
     /// The vendor IDs that came back, in hexadecimal.
     fn vendor_ids(&self) -> Vec<&str> {
         let ids = self.text.split("VID=").skip(1);
@@ -118,8 +124,7 @@ fn main_mode(lab: &mut LabContext) -> Result<Report, LabError> {
         ensure(answered.vendor_ids().iter().all(|id| *id == known), || format!("{asked}: {}", answered.text))?;
     }
     let backoff = scan(&couple, &[RIGHT, "--showbackoff=6"])?;
-    let packets = backoff.text.lines().filter(|line| line.starts_with("192.0.2.1\t") && line.contains('.')).count();
-    ensure(!backoff.text.contains("\t2\t"), || format!("a second packet of its own accord: {}", backoff.text))?;
+    ensure(backoff.packets() == 1, || format!("not one packet of its own accord: {}", backoff.text))?;
     for odd in ["--headerlen=9999", "--headerlen=20", "--mbz=255", "--headerver=0xff", "--hdrflags=255"] {
         scan(&couple, &[RIGHT, odd])?;
     }
@@ -127,7 +132,7 @@ fn main_mode(lab: &mut LabContext) -> Result<Report, LabError> {
         scan(&couple, &[RIGHT, odd])?;
     }
     ensure_unharmed(&mut couple, &before)?;
-    Ok(format!("one transform found; {packets} lines of back-off").into())
+    Ok(Report::default())
 }
 
 fn aggressive(lab: &mut LabContext) -> Result<Report, LabError> {
@@ -161,7 +166,7 @@ fn ikev2(lab: &mut LabContext) -> Result<Report, LabError> {
     let refused = other_version.silent() || other_version.text.contains("INVALID-MAJOR-VERSION");
     ensure(other_version.handshakes == 0 && refused, || format!("IKEv1 was answered: {}", other_version.text))?;
     let backoff = scan(&couple, &["--ikev2", "--showbackoff=6"])?;
-    ensure(!backoff.text.contains("\t2\t"), || format!("a second packet of its own accord: {}", backoff.text))?;
+    ensure(backoff.packets() == 1, || format!("not one packet of its own accord: {}", backoff.text))?;
     for odd in ["--headerlen=9999", "--headerlen=20", "--mbz=255", "--headerver=0xff", "--hdrflags=255"] {
         scan(&couple, &["--ikev2", odd])?;
     }
