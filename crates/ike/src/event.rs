@@ -97,11 +97,6 @@ pub enum Role {
     Responder,
 }
 
-/// The first message under the keys of IKEv1's phase 1.
-pub(crate) const MESSAGE_5: &str = "message 5 of main mode";
-/// The answer to a quick mode of the peer.
-pub(crate) const QUICK_MESSAGE_2: &str = "message 2 of quick mode";
-
 /// Why something is down, was closed, or did not come up.
 #[derive(Clone, PartialEq, Debug)]
 pub enum DownReason {
@@ -257,12 +252,7 @@ impl std::fmt::Display for DownReason {
             DownReason::Reconfigured => write!(f, "the configuration changed"),
             DownReason::NoRoute => write!(f, "no local address reaches the peer: check the interface and its route"),
             DownReason::NoAnswer { exchange, after } => {
-                let remedy = match *exchange {
-                    // Whoever cannot read it may say nothing: Libreswan does not.
-                    MESSAGE_5 => "the pre-shared keys may differ: compare both; or UDP 4500 does not pass both ways",
-                    QUICK_MESSAGE_2 => "the peer asked and then had no use for the answer: its log says why",
-                    _ => "check that UDP 500 and 4500 pass both ways",
-                };
+                let remedy = crate::v1::remedy_of_silence(exchange);
                 write!(f, "no answer to {exchange} for {} s: {remedy}", after.as_secs())
             }
             DownReason::Refused { notify, exchange, offered } => {

@@ -7,8 +7,9 @@ use super::super::{IsakmpSa, Session};
 use super::{Exchanged, hash, notified, only};
 use crate::config::{KEYS_TRIED, PeerConfig, Version};
 use crate::context::Context;
-use crate::event::{DownReason, Event, IgnoredReason, MESSAGE_5, Role};
+use crate::event::{DownReason, Event, IgnoredReason, Role};
 use crate::id::Id;
+use crate::v1::MESSAGE_5;
 use crate::v2::select_peer::{Peers, by_address, listed};
 use std::sync::Arc;
 

@@ -19,7 +19,8 @@ use super::super::wire::{ExchangeType, IdPayload, Notification, NotifyType, Payl
 use super::super::{IsakmpSa, Session, State};
 use super::{Exchanged, Keying, Offered, SaChoice, key_exchange, make_share, nonce, notified, sa};
 use crate::context::Context;
-use crate::event::{DownReason, Event, IgnoredReason, MESSAGE_5, Role};
+use crate::event::{DownReason, Event, IgnoredReason, Role};
+use crate::v1::MESSAGE_5;
 use crate::v1::proposal::{accept_phase1, phase1_offer};
 use crate::v2::child::lower_nonce;
 use std::sync::Arc;
