@@ -252,11 +252,8 @@ impl std::fmt::Display for DownReason {
             DownReason::Reconfigured => write!(f, "the configuration changed"),
             DownReason::NoRoute => write!(f, "no local address reaches the peer: check the interface and its route"),
             DownReason::NoAnswer { exchange, after } => {
-                write!(
-                    f,
-                    "no answer to {exchange} for {} s: check that UDP 500 and 4500 pass both ways",
-                    after.as_secs()
-                )
+                let remedy = crate::v1::remedy_of_silence(exchange);
+                write!(f, "no answer to {exchange} for {} s: {remedy}", after.as_secs())
             }
             DownReason::Refused { notify, exchange, offered } => {
                 refused(f, exchange, &notify.name(), offered.as_deref())?;

@@ -119,6 +119,31 @@ fn a_wrong_key_is_called_by_its_name_at_both_ends() {
     assert!(text.contains("message 5 of main mode") && text.contains("pre-shared key"), "{text}");
 }
 
+/// Libreswan neither answers nor complains of what it cannot read.
+#[test]
+fn a_silent_peer_with_another_key_is_told_from_one_that_cannot_be_reached() {
+    let mut pair = setup(8).at(A, |peer| peer.psk = b"another key".to_vec().into()).build();
+    drop(&mut pair, B, ExchangeType::Informational, 1000);
+    pair.start();
+    pair.run(minutes(2));
+    let reason = reason(&pair, A);
+    assert_eq!(reason.code(), "no_answer");
+    assert!(reason.to_string().contains("message 5 of main mode"), "{reason}");
+    assert!(reason.to_string().contains("pre-shared keys may differ"), "{reason}");
+}
+
+/// It could not install what it had asked for, or our answer does not reach it.
+#[test]
+fn a_peer_that_never_takes_up_our_answer_to_its_quick_mode_is_named() {
+    let mut pair = setup(8).build();
+    drop(&mut pair, B, ExchangeType::QuickMode, 1000);
+    pair.start();
+    pair.run(minutes(2));
+    let reason = reason(&pair, B);
+    assert_eq!(reason.code(), "no_answer");
+    assert!(reason.to_string().contains("message 2 of quick mode"), "{reason}");
+}
+
 #[test]
 fn a_wrong_key_in_aggressive_mode_is_seen_by_the_initiator() {
     let pair =

@@ -79,29 +79,28 @@ impl Couple {
         Ok(Self { ours, pluto, sites })
     }
 
-    /// Waits until our log has a line with all of `words`; returns the last one.
-    fn said(&self, words: &[&str]) -> Result<String, LabError> {
-        wait_for(&format!("our log saying {}", words.join(" and ")), SOON, || {
-            let log = self.ours.log();
-            let line = log.lines().rev().find(|line| words.iter().all(|word| line.contains(word)));
-            Ok(line.map(|line| line.get(25..).unwrap_or(line).to_owned()))
-        })
-    }
-
     /// Both ends have an IKE SA that both proved. Returns its SPIs.
     fn authenticated(&self, version: u8) -> Result<String, LabError> {
-        self.said(&[&format!("IKEv{version} SA up with g2.test")])?;
+        said(&self.ours, &[&format!("IKEv{version} SA up with g2.test")])?;
         self.pluto.wait_log(&ESTABLISHED, SOON)?;
         let ike = self.ours.connection(SITE)?["ike"].clone();
         Ok(format!("{}/{}", ike["spi_i"], ike["spi_r"]))
     }
 
-    /// Waits until pluto has one IKE SA and no other.
-    fn one_state_at_pluto(&self) -> Result<(), LabError> {
-        wait_for("Libreswan having one IKE SA", SOON, || {
-            let states = self.pluto.states()?;
-            let established = states.iter().filter(|state| state.contains("IKE SA")).count();
-            Ok((established == 1).then_some(()))
+    /// Replaces the IKE SA; both ends must have the new one.
+    fn rekey_ike(&self, before: &str) -> Result<(), LabError> {
+        let established = |log: &str| log.matches(ESTABLISHED[0]).count() + log.matches(ESTABLISHED[1]).count();
+        let had = established(&self.pluto.log());
+        self.ours.rekey_ike(SITE)?;
+        wait_for("another IKE SA", SOON, || {
+            let ike = self.ours.connection(SITE)?["ike"].clone();
+            Ok((!ike.is_null() && format!("{}/{}", ike["spi_i"], ike["spi_r"]) != before).then_some(()))
+        })?;
+        wait_for("another IKE SA at Libreswan", SOON, || {
+            let log = self.pluto.log();
+            // In IKEv2 it is another line: the new SA is made under the old one.
+            let rekeyed = established(&log) > had || log.contains("rekeyed IKE SA") || log.contains("rekeyed #");
+            Ok(rekeyed.then_some(()))
         })
     }
 
@@ -133,23 +132,21 @@ fn by_us(lab: &mut LabContext, version: u8, internet: Internet) -> Result<Report
     }
     let couple = Couple::start(lab, internet, &ours, &pluto)?;
     let first = couple.authenticated(version)?;
+    couple.rekey_ike(&first)?;
     couple.pluto.wait_log(&[NO_ESP, "established Child SA", "IPsec SA established"], SOON)?;
     let child = if couple.kernel_has_esp() {
         couple.ensure_echoes()?;
         "the kernel has ESP: echoes pass".to_owned()
     } else {
         // In IKEv2 the child is refused; in IKEv1 pluto ends quick mode without a word.
-        couple.said(&["site/net: child SA not up"])?
+        said(&couple.ours, &["site/net: child SA not up"])?
     };
-    couple.ours.rekey_ike(SITE)?;
-    wait_for("another IKE SA", SOON, || {
-        let ike = couple.ours.connection(SITE)?["ike"].clone();
-        Ok((!ike.is_null() && format!("{}/{}", ike["spi_i"], ike["spi_r"]) != first).then_some(()))
-    })?;
-    couple.one_state_at_pluto()?;
     couple.ensure_nothing_in_clear()?;
     couple.ours.down(SITE)?;
-    wait_for("Libreswan having no SA", SOON, || Ok(couple.pluto.states()?.is_empty().then_some(())))?;
+    couple.pluto.wait_log(
+        &["received Delete SA payload: self-deleting ISAKMP", "deleting state (STATE_V2_ESTABLISHED_IKE_SA)"],
+        SOON,
+    )?;
     Ok(child.into())
 }
 
@@ -165,24 +162,48 @@ fn by_libreswan(lab: &mut LabContext, version: u8) -> Result<Report, LabError> {
         "the kernel has ESP: echoes pass".to_owned()
     } else {
         // pluto forgets what it could not install, and says nothing of it: only that it is silent tells.
-        couple.said(&["site", " not up"]).or_else(|_| couple.said(&["site", " down"]))?
+        let words: &[&str] =
+            if version == 1 { &["child SA not up", "message 2"] } else { &["IKE SA down", "liveness"] };
+        said(&couple.ours, words)?
     };
     couple.ensure_nothing_in_clear()?;
     Ok(child.into())
 }
 
-/// What Libreswan refuses, and what we then say: the key, the algorithms, the identity.
+/// What Libreswan refuses, or we refuse of it, and what we then say: another key, other algorithms, another identity.
 fn refusals(lab: &mut LabContext, version: u8) -> Result<Report, LabError> {
     let right = ours_at_g1(version);
-    let wrong = [
-        (Ours { psk: "a key nobody else has", ..right.clone() }, if version == 1 { "pre-shared key" } else { "AUTH" }),
-        (Ours { ike: vec!["aes256-sha256-modp2048"], ..right.clone() }, "aes256-sha256-modp2048"),
+    let (key, suite): (&[&str], &[&str]) = match version {
+        1 => (
+            &["not up", "message 5 of main mode", "pre-shared keys may differ"],
+            &["NO-PROPOSAL-CHOSEN", "aes256-sha256-modp2048"],
+        ),
+        _ => (&["not up", "AUTHENTICATION_FAILED"], &["NO_PROPOSAL_CHOSEN", "aes256-sha256-modp2048"]),
+    };
+    let stranger = [right.remote[0].clone(), "somebody.test".to_owned()];
+    let cases: [(&str, Ours, &[&str]); 3] = [
+        ("key", Ours { psk: "a key nobody else has", ..right.clone() }, key),
+        ("suite", Ours { ike: vec!["aes256-sha256-modp2048"], ..right.clone() }, suite),
+        ("identity", Ours { remote: stranger, ..right }, &["not up", "g2.test", "somebody.test"]),
     ];
-    let couple = Couple::start(lab, Internet::Direct, &right.clone().passive(), &pluto_at_g2(version))?;
+    let sites = lab.sites(Internet::Direct)?;
+    sites.watch_for_plaintext()?;
+    let _pluto = lab.libreswan(&sites.g2, "libreswan", &pluto_at_g2(version))?;
     let mut lines = Vec::new();
-    for (ours, word) in wrong {
-        couple.ours.rewrite(&ours.configuration())?;
-        lines.push(word);
+    for (name, ours, words) in cases {
+        let gateway = lab.underpass(&sites.g1, name, &ours.configuration(), &ours.secrets())?;
+        lines.push(said(&gateway, words)?);
     }
+    let clear = sites.plaintext_packets()?;
+    ensure(clear == 0, || format!("{clear} packets crossed the path in clear"))?;
     Ok(lines.join("; ").into())
+}
+
+/// Waits until a gateway's log has a line with all of `words`; returns the last one, without its time.
+fn said(gateway: &Underpass, words: &[&str]) -> Result<String, LabError> {
+    wait_for(&format!("our log saying {}", words.join(" and ")), SOON, || {
+        let log = gateway.log();
+        let line = log.lines().rev().find(|line| words.iter().all(|word| line.contains(word)));
+        Ok(line.map(|line| line.get(25..).unwrap_or(line).to_owned()))
+    })
 }

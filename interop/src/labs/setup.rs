@@ -173,10 +173,13 @@ impl Ours {
         lines.join("\n")
     }
 
+    pub(super) fn secrets(&self) -> String {
+        format!("[psk]\n{SITE} = \"{}\"\n", self.psk)
+    }
+
     /// Starts it in `namespace`.
     pub(super) fn start(&self, lab: &LabContext, namespace: &NetNs) -> Result<Underpass, LabError> {
-        let secrets = format!("[psk]\n{SITE} = \"{}\"\n", self.psk);
-        lab.underpass(namespace, "ours", &self.configuration(), &secrets)
+        lab.underpass(namespace, "ours", &self.configuration(), &self.secrets())
     }
 }
 

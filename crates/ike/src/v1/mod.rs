@@ -253,3 +253,18 @@ impl IsakmpSa {
         self.dpd.answered();
     }
 }
+
+/// The first message under the keys of phase 1.
+pub(crate) const MESSAGE_5: &str = "message 5 of main mode";
+/// The answer to a quick mode of the peer.
+pub(crate) const QUICK_MESSAGE_2: &str = "message 2 of quick mode";
+
+/// What may be the matter when this is not answered.
+pub(crate) fn remedy_of_silence(exchange: &str) -> &'static str {
+    match exchange {
+        // Whoever cannot read it may say nothing: Libreswan does not.
+        MESSAGE_5 => "the pre-shared keys may differ: compare both; or UDP 4500 does not pass both ways",
+        QUICK_MESSAGE_2 => "the peer asked and then had no use for the answer: its log says why",
+        _ => "check that UDP 500 and 4500 pass both ways",
+    }
+}

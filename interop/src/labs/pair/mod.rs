@@ -7,6 +7,7 @@ mod nat;
 mod path;
 mod rekey;
 mod restart;
+mod truncated;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,7 +25,7 @@ const PAIR: &[Need] = &[Need::Root, Need::Tun, Need::Nftables, Need::Underpass];
 
 /// Every lab of two gateways of ours.
 pub(super) fn labs() -> Vec<Lab> {
-    [forms::LABS, path::LABS, rekey::LABS, restart::LABS, disturbance::LABS, nat::LABS].concat()
+    [forms::LABS, path::LABS, rekey::LABS, restart::LABS, disturbance::LABS, nat::LABS, truncated::LABS].concat()
 }
 
 /// A child of a [`Tunnel`], as both ends have it.

@@ -1,4 +1,4 @@
-//! What strangers do: aggressive mode, one pair of subnets per SA, fragments, truncated MACs.
+//! What strangers do: aggressive mode, one pair of subnets per SA, fragments.
 
 use std::time::Duration;
 
@@ -16,9 +16,6 @@ pub(super) const LABS: &[Lab] = &[
     Lab { name: "v1_aggressive_mode_works_when_on_and_warns", needs: COUPLE, run: aggressive },
     Lab { name: "v1_several_subnets_make_one_child_per_pair", needs: COUPLE, run: several_subnets },
     Lab { name: "v1_fragments_pass_in_both_directions", needs: COUPLE, run: fragments },
-    Lab { name: "v1_sha256_of_96_bits_passes_where_both_say_so", needs: COUPLE, run: |lab| truncated(lab, 1) },
-    Lab { name: "v2_sha256_of_96_bits_passes_where_both_say_so", needs: COUPLE, run: |lab| truncated(lab, 2) },
-    Lab { name: "sha256_of_96_bits_at_the_peer_alone_is_diagnosed", needs: COUPLE, run: truncated_there },
 ];
 
 /// Ours as called, and strongSwan with the same suite.
@@ -106,37 +103,4 @@ fn fragments(lab: &mut LabContext) -> Result<Report, LabError> {
     couple.ours.up(SITE)?;
     couple.ensure_works()?;
     Ok(Report::default())
-}
-
-/// strongSwan which truncates HMAC-SHA2-256 to 96 bits, and ours.
-fn truncating(version: u8) -> (Ours, SwanConnection) {
-    let (mut ours, mut swan) = ends(STRONGER);
-    if version == 2 {
-        swan.version = 2;
-        ours.connection.retain(|line| !line.contains("ike_version"));
-    }
-    for child in &mut swan.children {
-        child.extra.push("sha256_96 = yes".to_owned());
-    }
-    (ours, swan)
-}
-
-fn truncated(lab: &mut LabContext, version: u8) -> Result<Report, LabError> {
-    let (mut ours, swan) = truncating(version);
-    ours.child.push("sha256_96 = true".to_owned());
-    let couple = Couple::start(lab, &ours, &swan)?;
-    couple.swan.initiate(NET)?;
-    let child = couple.ensure_works()?;
-    ensure(child.integrity == "HMAC_SHA2_256_96", || format!("strongSwan has {child:?}"))?;
-    Ok(child.integrity.into())
-}
-
-fn truncated_there(lab: &mut LabContext) -> Result<Report, LabError> {
-    let (ours, swan) = truncating(1);
-    let couple = Couple::start(lab, &ours, &swan)?;
-    couple.swan.initiate(NET)?;
-    couple.ours.wait_up(SITE, 1, SOON)?;
-    let pings = echo(&couple.sites.c2, address::C1, 2, Duration::from_millis(500))?;
-    ensure(pings.received == 0, || format!("{pings} although the ends truncate to other lengths"))?;
-    Ok(said(&couple, &["96", "sha256_96"])?.into())
 }

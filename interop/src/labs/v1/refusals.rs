@@ -16,6 +16,7 @@ pub(super) const LABS: &[Lab] = &[
     Lab { name: "v1_no_phase_2_suite_in_common_is_refused_and_said", needs: COUPLE, run: wrong_child_suite },
     Lab { name: "v1_other_networks_are_refused_and_said", needs: COUPLE, run: wrong_networks },
     Lab { name: "v1_aggressive_mode_that_is_off_is_refused_and_said", needs: COUPLE, run: other_mode },
+    Lab { name: "v1_aggressive_mode_that_is_off_there_is_said", needs: COUPLE, run: other_mode_there },
     Lab { name: "v1_xauth_is_refused_and_said", needs: COUPLE, run: xauth },
 ];
 
@@ -104,6 +105,14 @@ fn other_mode(lab: &mut LabContext) -> Result<Report, LabError> {
     let words: &[&str] = &["aggressive mode", "main mode"];
     let line = refused(lab, &LEGACY.ours(Ours::at_g1()).passive(), &swan, &with_aggressive(), words)?;
     Ok(line.into())
+}
+
+/// Ours calls in aggressive mode, which strongSwan has off: it gives a reason that we hand on.
+fn other_mode_there(lab: &mut LabContext) -> Result<Report, LabError> {
+    let mut ours = LEGACY.ours(Ours::at_g1());
+    ours.connection.extend(["aggressive = true", "retransmit_give_up_seconds = 4"].map(str::to_owned));
+    let words = ["not up", "aggressive mode"];
+    Ok(refused(lab, &ours, &LEGACY.swan_at_g2(), &CharonOptions::default(), &words)?.into())
 }
 
 /// strongSwan demands a second authentication: as the caller it proposes the method that stands for it, and as the called

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::{LEGACY, swan_child, swan_ike};
+use super::{LEGACY, said, swan_child, swan_ike};
 use crate::error::{LabError, ensure};
 use crate::labs::setup::{COUPLE, Couple, NET, Ours, finish, let_flow};
 use crate::registry::{Lab, LabContext, Report};
@@ -68,5 +68,7 @@ fn run(couple: &Couple) -> Result<Report, LabError> {
     ensure(children.len() > 2, || format!("phase 2 was not begun anew twice: {children:?}"))?;
     ensure(ikes.len() > 1, || format!("phase 1 was not begun anew: {ikes:?}"))?;
     couple.ensure_works()?;
+    // The two ends were configured with other lifetimes; who is called hears the caller's.
+    said(couple, &["lifetime of the IKE SA", "the shorter counts"])?;
     Ok(format!("{} children, {} IKE SAs in use; {account}", children.len(), ikes.len()).into())
 }

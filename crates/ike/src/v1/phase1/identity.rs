@@ -9,6 +9,7 @@ use crate::config::{KEYS_TRIED, PeerConfig, Version};
 use crate::context::Context;
 use crate::event::{DownReason, Event, IgnoredReason, Role};
 use crate::id::Id;
+use crate::v1::MESSAGE_5;
 use crate::v2::select_peer::{Peers, by_address, listed};
 use std::sync::Arc;
 
@@ -87,7 +88,7 @@ impl IsakmpSa {
             let mut names: Vec<String> = candidates.iter().map(|peer| peer.name.to_string()).collect();
             names.truncate(4);
             let reason = DownReason::Undecryptable {
-                message: "message 5 of main mode",
+                message: MESSAGE_5,
                 key: names.join(" or "),
                 remote: received.path.remote.ip(),
             };

@@ -20,6 +20,7 @@ use super::super::{IsakmpSa, Session, State};
 use super::{Exchanged, Keying, Offered, SaChoice, key_exchange, make_share, nonce, notified, sa};
 use crate::context::Context;
 use crate::event::{DownReason, Event, IgnoredReason, Role};
+use crate::v1::MESSAGE_5;
 use crate::v1::proposal::{accept_phase1, phase1_offer};
 use crate::v2::child::lower_nonce;
 use std::sync::Arc;
@@ -165,7 +166,7 @@ impl IsakmpSa {
         if let Some(session) = &mut self.session {
             session.iv = next;
         }
-        self.ask("message 5 of main mode", datagrams, cx);
+        self.ask(MESSAGE_5, datagrams, cx);
     }
 
     /// Message 5, at the responder: who the initiator is, proved; message 6 follows.

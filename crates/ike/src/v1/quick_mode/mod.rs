@@ -22,6 +22,7 @@ use crate::context::{Action, Context};
 use crate::event::{ChildId, DownReason, Event, IgnoredReason, Role, Transmit};
 use crate::proposal::EspChoice;
 use crate::retransmit::Schedule;
+use crate::v1::QUICK_MESSAGE_2;
 use crate::v1::phase2::NewSa;
 use crate::v2::child::lower_nonce;
 use crypto::SecretBytes;
@@ -239,6 +240,9 @@ impl IsakmpSa {
             Step::Answered { child, .. } => {
                 let unproven = phase2.children.get(&child).is_some_and(|child| !child.proven);
                 if unproven {
+                    // A peer that asks and then has no use for the answer has failed at its end, and does not say so.
+                    let reason = DownReason::NoAnswer { exchange: QUICK_MESSAGE_2, after };
+                    self.child_failed(Some(quick.name), reason.clone(), quick.replaces.is_some(), cx);
                     phase2.remove(child, reason, true, &peer, cx);
                 }
             }
