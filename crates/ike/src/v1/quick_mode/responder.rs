@@ -3,7 +3,7 @@
 use super::super::message::{Outcome, Received};
 use super::super::phase1::{key_exchange, nonce, sa};
 use super::super::phase2::{MAX_CHILDREN, Phase2};
-use super::super::proposal::{Phase2Error, select_phase2};
+use super::super::proposal::{Phase2Error, mode_remedy, mode_words, select_phase2};
 use super::super::wire::{ExchangeType, Notification, NotifyType, Payload, ProtocolId};
 use super::super::{IsakmpSa, MAX_SEEN, keys};
 use super::initiator::TUNNEL;
@@ -125,10 +125,9 @@ impl IsakmpSa {
         let choice = choice.map_err(|error| {
             let reason = match error {
                 Phase2Error::Diff(diff) => DownReason::NoProposalChosen(Box::new(diff)),
-                Phase2Error::Mode { .. } => DownReason::ModeMismatch {
-                    ours: if mode == TUNNEL { "tunnel mode" } else { "UDP-encapsulated tunnel mode" },
-                    theirs: "another encapsulation mode in quick mode",
-                },
+                Phase2Error::Mode { theirs } => {
+                    DownReason::Unsupported { what: mode_words(theirs), remedy: mode_remedy(theirs) }
+                }
                 Phase2Error::Bundle => DownReason::Unsupported {
                     what: "AH or IPComp beside ESP",
                     remedy: "configure ESP alone at the peer",
