@@ -16,7 +16,7 @@ use ike::v1::wire as v1;
 use ike::wire::{self as v2, IkeSpi};
 use std::collections::BTreeSet;
 use support::model::Scenario;
-use support::rig::{ALL, Ike, Rig, drain, endpoint, scenario};
+use support::rig::{ALL, Rig, drain, endpoint, scenario};
 use support::*;
 
 /// Payload of IKEv1's fragments.

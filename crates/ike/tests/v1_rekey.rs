@@ -219,3 +219,17 @@ fn children_are_asked_for_one_by_one_and_all_come_up() {
     }
     assert_eq!(pair.sa(B).children().count(), 20);
 }
+
+#[test]
+fn while_the_third_message_and_its_repetitions_are_lost_nothing_is_sent_on_the_new_sa() {
+    let mut pair = connected(8);
+    streams(&mut pair);
+    pair.run(seconds(1));
+    pair.rekey_child(A);
+    pair.run(seconds(1) / 20);
+    drop(&mut pair, A, ExchangeType::QuickMode, 3);
+    pair.run(seconds(5));
+    assert!(all_arrived(&mut pair) > 1000);
+    pair.run(minutes(2));
+    pair.assert_converged();
+}

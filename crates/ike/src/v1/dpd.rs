@@ -2,10 +2,11 @@
 //! that must rise. Asked only of a peer that announced it.
 
 use super::IsakmpSa;
-use super::message::Received;
+use super::message::{Outcome, Received};
 use super::phase2::Phase2;
 use super::wire::{Notification, NotifyType, Payload, ProtocolId};
 use crate::context::{Action, Context, V1Action};
+use crate::event::{IgnoredReason, Transmit};
 use crate::retransmit::Schedule;
 use crypto::Rng;
 use std::time::Instant;
@@ -19,6 +20,8 @@ pub(crate) struct Dpd {
     asked: Option<Asked>,
     /// The last sequence number of the peer.
     theirs: Option<u32>,
+    /// The message ID of its last question, and our answer.
+    answered: Option<(u32, Vec<Vec<u8>>)>,
 }
 
 #[derive(Debug)]
@@ -79,14 +82,14 @@ impl IsakmpSa {
         }
     }
 
-    fn send_dpd(&mut self, ty: NotifyType, sequence: u32, cx: &mut Context<'_>) {
+    fn send_dpd(&mut self, ty: NotifyType, sequence: u32, cx: &mut Context<'_>) -> Vec<Vec<u8>> {
         let notify = Notification {
             protocol: ProtocolId::Isakmp,
             spi: self.cookie_octets(),
             ty,
             data: sequence.to_be_bytes().to_vec(),
         };
-        self.send_informational(Payload::Notification(notify), cx);
+        self.send_informational(Payload::Notification(notify), cx)
     }
 
     /// The peer asks. One that repeats its question is answered again; an older one is a replay (RFC 3706 §6.2).
@@ -106,7 +109,18 @@ impl IsakmpSa {
             self.heard(cx.now);
             self.follow(received.path, phase2, cx);
         }
-        self.send_dpd(NotifyType::R_U_THERE_ACK, sequence, cx);
+        let answer = self.send_dpd(NotifyType::R_U_THERE_ACK, sequence, cx);
+        self.dpd.answered = Some((received.header.message_id, answer));
+    }
+
+    /// The peer's last question came once more, octet for octet: so does its answer.
+    pub(crate) fn answer_again_alive(&mut self, message_id: u32, cx: &mut Context<'_>) -> Outcome {
+        let last = self.dpd.answered.as_ref().filter(|(id, _)| *id == message_id);
+        let (_, answer) = last.ok_or(IgnoredReason::Window)?;
+        for message in answer {
+            cx.transmit(Transmit { path: self.path, message: message.clone() });
+        }
+        Ok(())
     }
 
     /// The peer answers: only the question that is open counts.

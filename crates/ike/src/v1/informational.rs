@@ -35,6 +35,10 @@ impl IsakmpSa {
             return self.handle_early_informational(received, cx);
         }
         let payloads = self.open_hashed(received, None)?;
+        if !self.ids.came(received.header.message_id) {
+            // Nothing is news twice; but a question about liveness may come again because its answer was lost.
+            return self.answer_again_alive(received.header.message_id, cx);
+        }
         for payload in &payloads {
             match payload {
                 Payload::Delete(delete) => self.handle_delete(delete, phase2, cx),
@@ -48,12 +52,15 @@ impl IsakmpSa {
         Ok(())
     }
 
-    /// The payloads of a message outside phase 1, its HASH(1) verified.
+    /// The payloads of a message outside phase 1, its HASH(1) verified. What we said ourselves has a right one too.
     pub(crate) fn open_hashed(&self, received: &Received<'_>, iv: Option<&Iv>) -> Result<Vec<Payload>, IgnoredReason> {
         let session = self.session.as_ref().ok_or(IgnoredReason::Unexpected)?;
         let message_id = received.header.message_id;
         if message_id == 0 {
             return Err(IgnoredReason::Unexpected);
+        }
+        if self.ids.is_ours(message_id) {
+            return Err(IgnoredReason::Window);
         }
         let fresh = session.cipher.exchange_iv(&session.iv, message_id);
         let opened = received.open(session, iv.unwrap_or(&fresh))?;

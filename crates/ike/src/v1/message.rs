@@ -200,10 +200,10 @@ impl IsakmpSa {
     }
 
     /// A random message ID that nothing here uses (RFC 2408 §3.1).
-    pub(crate) fn new_message_id(&self, cx: &mut Context<'_>) -> u32 {
+    pub(crate) fn new_message_id(&mut self, cx: &mut Context<'_>) -> u32 {
         loop {
             let id = cx.rng.next_u32();
-            if id != 0 && !self.quick.contains_key(&id) && !self.seen.contains(&id) {
+            if id != 0 && !self.quick.contains_key(&id) && !self.seen.contains(&id) && self.ids.take(id) {
                 return id;
             }
         }

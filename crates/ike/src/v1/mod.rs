@@ -18,6 +18,7 @@ pub(crate) mod fragment;
 pub(crate) mod informational;
 pub mod keys;
 pub(crate) mod message;
+pub(crate) mod message_ids;
 pub(crate) mod nat;
 pub(crate) mod phase1;
 pub(crate) mod phase2;
@@ -157,6 +158,8 @@ pub(crate) struct IsakmpSa {
     pub(crate) finished: VecDeque<quick_mode::Finished>,
     /// Message IDs of quick modes that the peer began here.
     pub(crate) seen: BTreeSet<u32>,
+    /// Message IDs of all exchanges after phase 1.
+    pub(crate) ids: message_ids::MessageIds,
     pub(crate) dpd: dpd::Dpd,
     pub(crate) fragments: fragment::Reassembly,
     pub(crate) next_fragment_id: u16,
@@ -200,6 +203,7 @@ impl IsakmpSa {
             quick: BTreeMap::new(),
             finished: VecDeque::new(),
             seen: BTreeSet::new(),
+            ids: message_ids::MessageIds::default(),
             dpd: dpd::Dpd::default(),
             fragments: fragment::Reassembly::default(),
             next_fragment_id: 0,

@@ -33,6 +33,10 @@ const OVERDUE_DELETE: Duration = Duration::from_secs(60);
 const DELETE_RETRY: Duration = Duration::from_secs(5);
 /// The peer still sends on an SA if it was heard on it this lately.
 const LATELY: Duration = Duration::from_secs(3);
+/// An unproven SA is given up after this long if the peer goes on sending on the one before: it may not have its half.
+const SPURNED_AFTER: Duration = Duration::from_secs(30);
+/// So many times; after that the peer means it, and its SA is used to its end.
+const MAX_SPURNED: u8 = 2;
 /// A peer that had not got our third message would have repeated its second one within this time.
 const PROVEN_AFTER: Duration = Duration::from_secs(90);
 
@@ -76,6 +80,8 @@ pub(crate) struct IpsecSa {
     resting_rekey: Option<Instant>,
     /// The peer was last heard on it.
     pub(crate) last_heard: Option<Instant>,
+    /// Successors that were given up because the peer did not turn to them.
+    spurned: u8,
 }
 
 /// What a quick mode settled.
@@ -183,6 +189,7 @@ impl Phase2 {
                 active: false,
                 resting_rekey: None,
                 last_heard: None,
+                spurned: 0,
             },
         );
         if new.role == Role::Initiator {
@@ -351,11 +358,34 @@ impl Phase2 {
             let Some(child) = self.children.get(&id) else { continue };
             let (switch, delete) = (due(child.activate_at), due(child.delete_at));
             if switch {
-                self.activate(id, cx);
+                self.switch_to(id, peer, cx);
             }
             if delete {
                 self.delete_if_succeeded(id, peer, cx);
             }
+        }
+    }
+
+    /// Sends on a new SA of ours, unless the peer is still heard on the one before and was never heard on this one: it may
+    /// have missed our third message, and not say so. Then it is tried anew, a few times.
+    fn switch_to(&mut self, id: ChildId, peer: &PeerName, cx: &mut Context<'_>) {
+        let Some(made) = self.children.get(&id) else { return };
+        let preferred = |other: &&IpsecSa| {
+            let heard = other.last_heard.is_some_and(|at| at > made.sa.installed && cx.now < at + LATELY);
+            made.same_traffic(other) && heard
+        };
+        let Some(before) = self.children.values().find(preferred).map(|other| other.sa.id) else {
+            return self.activate(id, cx);
+        };
+        let since = made.sa.installed;
+        let Some(used) = self.children.get_mut(&before) else { return };
+        if since + SPURNED_AFTER <= cx.now && used.spurned < MAX_SPURNED {
+            used.spurned += 1;
+            used.resting_rekey = Some(cx.now);
+            return self.remove(id, DownReason::Superseded, true, peer, cx);
+        }
+        if let Some(made) = self.children.get_mut(&id) {
+            made.activate_at = Some(cx.now + SWITCH);
         }
     }
 
@@ -383,11 +413,14 @@ impl Phase2 {
 }
 
 impl IpsecSa {
-    /// Whether both cannot go on side by side: the same traffic with the same peer.
+    /// Whether both cannot go on side by side: the same traffic with the same peer, and the other one not replaced yet.
     fn rivals(&self, other: &IpsecSa) -> bool {
+        self.same_traffic(other) && other.sa.state == ChildState::Installed
+    }
+
+    fn same_traffic(&self, other: &IpsecSa) -> bool {
         other.sa.id != self.sa.id
             && other.sa.name == self.sa.name
-            && other.sa.state == ChildState::Installed
             && other.sa.local == self.sa.local
             && other.sa.remote == self.sa.remote
             && other.remote_id.same_as(&self.remote_id)

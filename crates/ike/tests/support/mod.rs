@@ -11,6 +11,7 @@ pub mod model;
 mod pair;
 mod plane;
 pub mod puppet;
+pub mod puppet_v1;
 pub mod rig;
 pub mod soak;
 pub mod v1;

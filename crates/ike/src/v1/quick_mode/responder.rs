@@ -76,7 +76,8 @@ impl IsakmpSa {
         cx: &mut Context<'_>,
     ) -> Outcome {
         let message_id = received.header.message_id;
-        if message_id == 0 || self.seen.contains(&message_id) {
+        let known = self.seen.contains(&message_id) || self.ids.is_ours(message_id) || self.ids.is_theirs(message_id);
+        if message_id == 0 || known {
             return Err(IgnoredReason::Window);
         }
         let theirs = self.quick.values().filter(|quick| quick.role == Role::Responder).count();
