@@ -1,22 +1,26 @@
 //! Runs simulations over many seeds on every core and prints what they did.
 //!
 //! ```text
-//! scenarios                                       everything that CI runs: 10,000 seeds of `soak`, 500 of each other
+//! scenarios                                       everything that CI runs: 10,000 seeds of `soak`, 500 of each other, in
+//!                                                 either version of IKE
 //! scenarios soak --seeds 10000 [--from 0]         a link that loses 20 %, doubles 20 %, reorders
 //! scenarios soak --scenario partition|nat-rebinding|restart --seeds 500
+//! scenarios soak --ike-version ikev1|ikev2        one version of IKE; both unless said
 //! scenarios soak --seed 4711                      one seed, to look at
 //! ```
 //! Exit status: 0 all converged, 1 a seed failed (its number, messages and tables are printed), 2 wrong arguments.
 
+use ike::config::Version;
 use scenarios::ike_pair::soak::{HOSTILE_TIME, Report, Trouble, run};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the arguments ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Request {
+    version: Version,
     trouble: Trouble,
     from: u64,
     seeds: u64,
@@ -35,6 +39,7 @@ struct Sums {
     downs: u64,
     steps: u64,
     fewest_rekeys: Option<u64>,
+    longest_gap: Duration,
     failure: Option<(u64, String)>,
 }
 
@@ -53,6 +58,7 @@ impl Sums {
         self.steps += report.steps;
         let fewest = self.fewest_rekeys.map_or(report.fewest_rekeys, |fewest| fewest.min(report.fewest_rekeys));
         self.fewest_rekeys = Some(fewest);
+        self.longest_gap = self.longest_gap.max(report.longest_gap);
     }
 
     fn fail(&mut self, seed: u64, found: String) {
@@ -80,11 +86,11 @@ fn soak(request: Request) -> bool {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..cores {
-            scope.spawn(|| work(request.trouble, &next, end, &sums));
+            scope.spawn(|| work(request, &next, end, &sums));
         }
     });
     let Ok(sums) = sums.into_inner() else {
-        println!("{}: a worker panicked", name_of(request.trouble));
+        println!("{} {}: a worker panicked", request.version, name_of(request.trouble));
         return false;
     };
     print(request, &sums, started);
@@ -92,13 +98,13 @@ fn soak(request: Request) -> bool {
 }
 
 /// Takes seeds until there are none, or one failed.
-fn work(trouble: Trouble, next: &AtomicU64, end: u64, sums: &Mutex<Sums>) {
+fn work(request: Request, next: &AtomicU64, end: u64, sums: &Mutex<Sums>) {
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
         if seed >= end {
             return;
         }
-        let outcome = run(seed, trouble);
+        let outcome = run(seed, request.trouble, request.version);
         let Ok(mut sums) = sums.lock() else { return };
         match outcome {
             Ok(report) => sums.add(&report),
@@ -113,11 +119,13 @@ fn work(trouble: Trouble, next: &AtomicU64, end: u64, sums: &Mutex<Sums>) {
 fn print(request: Request, sums: &Sums, started: Instant) {
     let name = name_of(request.trouble);
     if let Some((seed, found)) = &sums.failure {
-        println!("{found}\n{name}: seed {seed} FAILED; again with: scenarios soak --scenario {name} --seed {seed}");
+        let again = format!("scenarios soak --ike-version {} --scenario {name} --seed {seed}", request.version.name());
+        println!("{found}\n{} {name}: seed {seed} FAILED; again with: {again}", request.version);
         return;
     }
     println!(
-        "{name}: {} seeds of {} simulated seconds each converged in {:.1} s",
+        "{} {name}: {} seeds of {} simulated seconds each converged in {:.1} s",
+        request.version,
         request.seeds,
         HOSTILE_TIME.as_secs(),
         started.elapsed().as_secs_f64()
@@ -134,16 +142,22 @@ fn print(request: Request, sums: &Sums, started: Instant) {
         "  {} packets sent, {} received; IKE SAs up {} times, down {} times; {} simulation steps",
         sums.packets, sums.heard, sums.ups, sums.downs, sums.steps
     );
+    if request.version == Version::V1 {
+        println!("  longest time that one end sent on an SA which the other one did not have: {:?}", sums.longest_gap);
+    }
 }
+
+/// Both versions of IKE.
+const VERSIONS: [Version; 2] = [Version::V2, Version::V1];
 
 /// Every program run that CI does.
 fn everything() -> Vec<Request> {
-    vec![
-        Request { trouble: Trouble::Link, from: 0, seeds: 10_000 },
-        Request { trouble: Trouble::Partition, from: 0, seeds: 500 },
-        Request { trouble: Trouble::NatRebinding, from: 0, seeds: 500 },
-        Request { trouble: Trouble::Restart, from: 0, seeds: 500 },
-    ]
+    let of = |(version, trouble)| {
+        let seeds = if trouble == Trouble::Link { 10_000 } else { 500 };
+        Request { version, trouble, from: 0, seeds }
+    };
+    let all = [Trouble::Link, Trouble::Partition, Trouble::NatRebinding, Trouble::Restart];
+    VERSIONS.into_iter().flat_map(|version| all.map(|trouble| (version, trouble))).map(of).collect()
 }
 
 /// What the command line asks for, or why it makes no sense.
@@ -152,7 +166,8 @@ fn requests(arguments: &[String]) -> Result<Vec<Request>, String> {
     if command != "soak" {
         return Err(format!("unknown command {command:?}: there is `soak`"));
     }
-    let mut request = Request { trouble: Trouble::Link, from: 0, seeds: 10_000 };
+    let mut request = Request { version: Version::V2, trouble: Trouble::Link, from: 0, seeds: 10_000 };
+    let mut versions = VERSIONS.to_vec();
     for pair in options.chunks(2) {
         let [option, value] = pair else { return Err(format!("{} needs a value", pair.concat())) };
         let number = || value.parse::<u64>().map_err(|error| format!("{option} {value}: {error}"));
@@ -160,16 +175,22 @@ fn requests(arguments: &[String]) -> Result<Vec<Request>, String> {
             "--seeds" => request.seeds = number()?,
             "--from" => request.from = number()?,
             "--seed" => (request.from, request.seeds) = (number()?, 1),
+            "--ike-version" => {
+                versions.retain(|version| version.name() == value);
+                if versions.is_empty() {
+                    return Err(format!("unknown version {value:?}: {}", VERSIONS.map(Version::name).join(", ")));
+                }
+            }
             "--scenario" => {
                 let all = [Trouble::Link, Trouble::Partition, Trouble::NatRebinding, Trouble::Restart];
                 let known = all.into_iter().find(|trouble| name_of(*trouble) == value);
                 request.trouble =
                     known.ok_or_else(|| format!("unknown scenario {value:?}: {}", all.map(name_of).join(", ")))?;
             }
-            _ => return Err(format!("unknown option {option:?}: --seeds, --from, --seed, --scenario")),
+            _ => return Err(format!("unknown option {option:?}: --seeds, --from, --seed, --scenario, --ike-version")),
         }
     }
-    Ok(vec![request])
+    Ok(versions.into_iter().map(|version| Request { version, ..request }).collect())
 }
 
 fn main() -> ExitCode {
@@ -196,9 +217,13 @@ mod tests {
 
     #[test]
     fn the_command_line_says_which_seeds_of_which_scenario() {
-        assert_eq!(asked("").map(|all| all.len()), Ok(4));
-        let one = Request { trouble: Trouble::Restart, from: 7, seeds: 1 };
-        assert_eq!(asked("soak --scenario restart --seed 7"), Ok(vec![one]));
+        assert_eq!(asked("").map(|all| all.len()), Ok(8));
+        let one = |version| Request { version, trouble: Trouble::Restart, from: 7, seeds: 1 };
+        let both = vec![one(Version::V2), one(Version::V1)];
+        assert_eq!(asked("soak --scenario restart --seed 7"), Ok(both));
+        let old = asked("soak --scenario restart --ike-version ikev1 --seed 7");
+        assert_eq!(old, Ok(vec![one(Version::V1)]));
+        assert!(asked("soak --ike-version ikev3").is_err());
         assert!(asked("soak --seeds").is_err());
         assert!(asked("soak --seeds many").is_err());
         assert!(asked("soak --scenario weather").is_err());

@@ -235,10 +235,8 @@ impl IsakmpSa {
                     self.shorten(time, cx);
                 }
             }
-            ty if ty.is_error() => {
-                if !self.quick_refused(notify, phase2, cx) {
-                    cx.event(Event::PeerNotified { peer: self.peer.name.clone(), notify: ty.name() });
-                }
+            ty if ty.is_error() && !self.quick_refused(notify, phase2, cx) => {
+                cx.event(Event::PeerNotified { peer: self.peer.name.clone(), notify: ty.name() });
             }
             _ => {}
         }

@@ -1,15 +1,64 @@
 //! What must hold between two ends after every step, and when all is quiet.
 
 use super::end::End;
+use ike::config::{ChildName, Version};
 use ike::event::{DownReason, Event};
 use sim::NodeId;
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// What was found wrong, in words.
 pub type Violation = String;
 
 /// Requests that may wait at one IKE SA: more would be a queue without bound.
 const WAITING: usize = 32;
+
+/// IKEv1: what one end sends may go to an SA that the other one has no more, for a DELETE is not repeated. Longest time of
+/// that, repair included.
+const LONGEST_GAP: Duration = Duration::from_secs(30);
+
+/// Since when a direction of a child is one that nobody hears (IKEv1), by sender.
+#[derive(Clone, Default, Debug)]
+pub struct Gaps {
+    since: BTreeMap<(usize, ChildName), Instant>,
+    /// The longest one so far.
+    pub longest: Duration,
+}
+
+impl Gaps {
+    /// Notes whether a direction is heard; how long it is not.
+    fn note(&mut self, sender: usize, name: &ChildName, heard: bool, now: Instant) -> Duration {
+        let key = (sender, name.clone());
+        let begun = if heard { self.since.remove(&key) } else { Some(*self.since.entry(key).or_insert(now)) };
+        let gap = begun.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        self.longest = self.longest.max(gap);
+        gap
+    }
+}
+
+/// As [`agreement`], for an end that may speak IKEv1: there a direction may be unheard for a while.
+pub fn agreement_in_time(ends: &[End], now: Instant, disturbed: bool, gaps: &mut Gaps) -> Result<(), Violation> {
+    let version = ends.iter().flat_map(|end| end.endpoint.sas()).map(|sa| sa.version()).next();
+    if version == Some(Version::V2) {
+        return agreement(ends, now, disturbed);
+    }
+    agreement(ends, now, true)?;
+    let [a, b] = ends else { return Ok(()) };
+    if disturbed {
+        return Ok(());
+    }
+    for (from, to, sender) in [(a, b, 0), (b, a, 1)] {
+        for ((_, name), id) in from.plane.current() {
+            let Some(child) = from.plane.children.get(&id) else { continue };
+            let heard = to.plane.inbound(child.spis.outbound.get(), now).is_some();
+            let gap = gaps.note(sender, &name, heard, now);
+            if gap > LONGEST_GAP {
+                return Err(format!("end {sender} sends {name} to nobody for {gap:?}"));
+            }
+        }
+    }
+    Ok(())
+}
 
 /// After every step: no output was nonsense, nobody says the other one broke a rule, queues are short, and what one end
 /// sends on the other end can open, unless an exchange that will make it so is under way.

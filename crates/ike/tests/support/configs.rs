@@ -77,6 +77,15 @@ pub fn site_b() -> PeerConfig {
     site(super::B, StartPolicy::Passive)
 }
 
+/// Makes a configuration one of IKEv1, with the algorithms of its legacy profile.
+pub fn ikev1(peer: &mut PeerConfig) {
+    peer.versions = Versions::V1;
+    peer.proposals = IkeProposal::parse_list("aes128-sha1-modp1024").expect("proposals");
+    for child in &mut peer.children {
+        child.proposals = EspProposal::parse_list("aes128-sha1-modp1024", false).expect("proposals");
+    }
+}
+
 /// The child every configuration here has.
 pub fn child() -> ChildName {
     "net".into()

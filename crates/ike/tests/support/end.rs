@@ -197,15 +197,31 @@ impl End {
 
     fn count_exchange(&mut self, message: &[u8]) {
         let Ok(header) = Header::parse(message) else { return };
-        let key = (header.initiator_spi, header.flags.initiator, header.message_id);
-        if header.flags.response || self.recent.contains(&key) {
+        if header.flags.response || !self.is_new(&header) {
             return;
         }
         self.totals.exchanges += 1;
+    }
+
+    /// Notes a message's exchange; whether it is another one than those of lately.
+    fn is_new(&mut self, header: &Header) -> bool {
+        let key = (header.initiator_spi, header.flags.initiator, header.message_id);
+        if self.recent.contains(&key) {
+            return false;
+        }
         self.recent.push_back(key);
         if self.recent.len() > 8 {
             self.recent.pop_front();
         }
+        true
+    }
+
+    fn hear_message(&mut self, path: Path, message: &[u8], now: Instant) {
+        // IKEv1 has no mark for an answer: it has the message ID of what it answers.
+        if let Some(header) = Header::parse(message).ok().filter(|header| header.major == 1) {
+            self.is_new(&header);
+        }
+        self.endpoint.handle_datagram(path, message, now);
     }
 
     fn fault(&mut self, fault: String) {
@@ -269,9 +285,9 @@ impl Node for End {
     fn handle_datagram(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8], now: Instant) {
         let path = Path { local: to, remote: from };
         match (to.port(), payload) {
-            (IKE_PORT, message) => self.endpoint.handle_datagram(path, message, now),
+            (IKE_PORT, message) => self.hear_message(path, message, now),
             (NAT_PORT, [0xff]) => {}
-            (NAT_PORT, [0, 0, 0, 0, message @ ..]) => self.endpoint.handle_datagram(path, message, now),
+            (NAT_PORT, [0, 0, 0, 0, message @ ..]) => self.hear_message(path, message, now),
             (_, packet) => self.hear_packet(path, packet, now),
         }
         self.drain(now);

@@ -16,8 +16,8 @@ pub mod rig;
 pub mod soak;
 pub mod v1;
 
-pub use checks::{Violation, agreement};
-pub use configs::{child, child_config, minutes, seconds, site_a, site_b};
+pub use checks::{Gaps, Violation, agreement};
+pub use configs::{child, child_config, ikev1, minutes, seconds, site_a, site_b};
 pub use end::{A, B, ESP_PORT, End, IKE_PORT, NAT_PORT, Rekeys, Totals, address};
 pub use pair::{Pair, Setup};
 pub use pair::{epoch, header_of};

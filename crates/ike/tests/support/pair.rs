@@ -1,6 +1,6 @@
 //! Two ends on a network, driven step by step with the checks of [`super::checks`] after each.
 
-use super::checks::{self, Violation};
+use super::checks::{self, Gaps, Violation};
 use super::configs::{minutes, seconds, site_a, site_b};
 use super::end::{A, B, ESP_PORT, End, IKE_PORT, NAT_PORT, address};
 use crypto::{Provider, SeededRng, SimProvider};
@@ -93,6 +93,8 @@ pub struct Pair {
     pub disturbed: bool,
     /// A packet for an SA nobody has is a fault while nothing disturbs the pair.
     pub strict: bool,
+    /// IKEv1: directions that nobody hears.
+    pub gaps: Gaps,
     generation: u64,
     watched: Watched,
 }
@@ -120,7 +122,8 @@ impl Pair {
             let sockets = [IKE_PORT, NAT_PORT, ESP_PORT].map(|port| SocketAddr::new(address, port));
             lab.add(end, &sockets);
         }
-        Pair { lab, setup, disturbed: false, strict: false, generation: 0, watched: Watched::default() }
+        let (gaps, watched) = (Gaps::default(), Watched::default());
+        Pair { lab, setup, disturbed: false, strict: false, gaps, generation: 0, watched }
     }
 
     /// The present.
@@ -195,15 +198,17 @@ impl Pair {
     pub fn try_run(&mut self, time: Duration) -> Result<(), Violation> {
         let deadline = self.now() + time;
         let (mut disturbed, mut watched, strict) = (self.disturbed, self.watched, self.strict);
+        let mut gaps = std::mem::take(&mut self.gaps);
         let stop = self.lab.run_until_with(deadline, |lab, _| {
             let lost = watched.look(lab, &mut disturbed);
             if lost && strict && !disturbed {
                 return Err("a packet was lost: it came on an SPI that is not there".to_owned());
             }
-            checks::agreement(lab.nodes(), lab.now(), disturbed)
+            checks::agreement_in_time(lab.nodes(), lab.now(), disturbed, &mut gaps)
         });
         self.disturbed = disturbed;
         self.watched = watched;
+        self.gaps = gaps;
         match stop {
             Stop::Deadline | Stop::Quiet => Ok(()),
             Stop::Violation(found) => Err(found),
@@ -355,6 +360,10 @@ fn describe(prefix: &[u8]) -> String {
             None => String::new(),
         };
     };
+    if message.get(17).is_some_and(|version| version >> 4 == 1) {
+        let (spi, exchange) = (u32::from_be_bytes(*spi), ike::v1::wire::ExchangeType::from_u8(*exchange));
+        return format!("{spi:08x}… {exchange} {:08x}", u32::from_be_bytes(*id));
+    }
     let kind = if flags & 0x20 == 0 { "request" } else { "response" };
     let spi = u32::from_be_bytes(*spi);
     format!("{spi:08x}… {} {kind} {}", ExchangeType::from_u8(*exchange), u32::from_be_bytes(*id))

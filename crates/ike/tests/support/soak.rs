@@ -1,10 +1,10 @@
 //! Long runs over a hostile network: both ends rekey children and IKE SAs again and again, at random times or by
 //! lifetime, while packets flow. In the end the network becomes perfect and both ends must agree, with nothing left over.
 
-use super::configs::{child_config, minutes, seconds};
+use super::configs::{child_config, ikev1, minutes, seconds};
 use super::end::{A, B, Rekeys, Totals, address};
 use super::pair::{Pair, Setup};
-use ike::config::{Dpd, Lifetime, PeerConfig, Retransmit, StartPolicy};
+use ike::config::{Dpd, Lifetime, PeerConfig, Retransmit, StartPolicy, Version};
 use sim::{Filtering, Link, Nat, NodeId, Random};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct Report {
     pub steps: u64,
     /// The fewest rekeys that one end began and finished.
     pub fewest_rekeys: u64,
+    /// The longest time that one end sent on an SA which the other one did not have (IKEv1).
+    pub longest_gap: Duration,
 }
 
 /// Simulated time of the hostile part.
@@ -51,6 +53,15 @@ const SHORT: Lifetime = Lifetime {
     packets: None,
 };
 
+/// In IKEv1 what a lost DELETE leaves behind ends by its lifetime alone.
+const NOT_FOR_EVER: Lifetime = Lifetime {
+    time: Some(Duration::from_secs(180)),
+    margin: Duration::from_secs(20),
+    fuzz_percent: 100,
+    bytes: None,
+    packets: None,
+};
+
 /// How a seed's rekeys come about.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cause {
@@ -59,7 +70,7 @@ enum Cause {
     Both,
 }
 
-fn setup(seed: u64, trouble: Trouble, random: &mut Random) -> (Setup, Cause) {
+fn setup(seed: u64, trouble: Trouble, version: Version, random: &mut Random) -> (Setup, Cause) {
     let cause = match seed % 4 {
         0 => Cause::Lifetimes,
         1 => Cause::Both,
@@ -68,7 +79,11 @@ fn setup(seed: u64, trouble: Trouble, random: &mut Random) -> (Setup, Cause) {
     let children = 1 + random.below(3);
     let patient = random.chance(0.5);
     let dpd = random.chance(0.5) || trouble != Trouble::Link;
-    let lifetime = if cause == Cause::Commands { FOR_EVER } else { SHORT };
+    let lifetime = match (cause, version) {
+        (Cause::Commands, Version::V2) => FOR_EVER,
+        (Cause::Commands, Version::V1) => NOT_FOR_EVER,
+        (Cause::Lifetimes | Cause::Both, _) => SHORT,
+    };
     let mut setup = Setup::seeded(seed).both(|peer| {
         if !patient {
             peer.retransmit =
@@ -85,6 +100,10 @@ fn setup(seed: u64, trouble: Trouble, random: &mut Random) -> (Setup, Cause) {
                 ike::config::ChildConfig { lifetime, ..config }
             };
             peer.children = (0..children).map(child).collect();
+            if version == Version::V1 {
+                ikev1(peer);
+                peer.aggressive = seed % 5 == 0;
+            }
         }
     }
     if trouble == Trouble::NatRebinding {
@@ -98,8 +117,8 @@ fn setup(seed: u64, trouble: Trouble, random: &mut Random) -> (Setup, Cause) {
 pub const PRIVATE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 7));
 
 /// A pair for one seed, connected over a perfect link, its rekeys and packets about to start.
-fn prepare(seed: u64, trouble: Trouble, random: &mut Random) -> Result<Pair, String> {
-    let (setup, cause) = setup(seed, trouble, random);
+fn prepare(seed: u64, trouble: Trouble, version: Version, random: &mut Random) -> Result<Pair, String> {
+    let (setup, cause) = setup(seed, trouble, version, random);
     let mut pair = setup.build();
     if trouble == Trouble::NatRebinding {
         let nat = Nat::new(address(A)).covering(PRIVATE).with_filtering(Filtering::AddressAndPortDependent);
@@ -173,14 +192,15 @@ fn endure(pair: &mut Pair, trouble: Trouble, random: &mut Random) -> Result<(), 
     Ok(())
 }
 
-/// The end of the run: no more rekeys, no more packets, no more losses.
-fn calm(pair: &mut Pair) -> Result<(), String> {
+/// The end of the run: no more rekeys, no more packets, no more losses. In IKEv1 only a packet shows that an SA has been
+/// taken over, so that what it replaced may go: there they go on for a while.
+fn calm(pair: &mut Pair, version: Version) -> Result<(), String> {
     pair.lab.network.set_link(Link::PERFECT);
     pair.lab.network.heal_all();
     for node in [A, B] {
         let end = pair.lab.node_mut(node);
         end.rekeys = None;
-        end.traffic = None;
+        end.traffic = end.traffic.filter(|_| version == Version::V1);
     }
     // Without a liveness check an end that heard nothing would never learn that the other one gave up.
     reconfigure(pair, |peer| {
@@ -189,6 +209,9 @@ fn calm(pair: &mut Pair) -> Result<(), String> {
         peer.children.iter_mut().for_each(|child| child.lifetime = FOR_EVER);
     });
     pair.try_run(minutes(4))?;
+    for node in [A, B] {
+        pair.lab.node_mut(node).traffic = None;
+    }
     reconfigure(pair, |peer| peer.dpd.interval = None);
     pair.try_run(minutes(1))?;
     pair.disturbed = false;
@@ -202,12 +225,13 @@ fn reconfigure(pair: &mut Pair, change: impl Fn(&mut PeerConfig)) {
 }
 
 /// Runs one seed. The error says what was wrong, with messages and tables.
-pub fn run(seed: u64, trouble: Trouble) -> Result<Report, String> {
+pub fn run(seed: u64, trouble: Trouble, version: Version) -> Result<Report, String> {
     let mut random = Random::seeded(seed ^ 0x5eed_0f50_ac00);
-    let mut pair = prepare(seed, trouble, &mut random).map_err(|found| format!("seed {seed}: {found}"))?;
+    let mut pair = prepare(seed, trouble, version, &mut random).map_err(|found| format!("seed {seed}: {found}"))?;
     let found = endure(&mut pair, trouble, &mut random);
     let fewest_rekeys = rekeys(&pair);
-    let found = found.and_then(|()| calm(&mut pair));
-    found.map_err(|found| format!("seed {seed}, {trouble:?}: {found}\n{}", pair.dump()))?;
-    Ok(Report { ends: [pair.end(A).totals, pair.end(B).totals], steps: pair.lab.events(), fewest_rekeys })
+    let found = found.and_then(|()| calm(&mut pair, version));
+    found.map_err(|found| format!("seed {seed}, {trouble:?}, {version}: {found}\n{}", pair.dump()))?;
+    let (ends, longest_gap) = ([pair.end(A).totals, pair.end(B).totals], pair.gaps.longest);
+    Ok(Report { ends, steps: pair.lab.events(), fewest_rekeys, longest_gap })
 }

@@ -117,8 +117,10 @@ impl IsakmpSa {
         let config = select_child(&peer.children, &local, &remote)?;
         let refuse = |notify, reason| Box::new(Refusal { notify, name: Some(config.name.clone()), reason });
         if phase2.children.len() >= MAX_CHILDREN {
-            let rule = DownReason::Misbehaved("more IPsec SAs than one peer may have");
-            return Err(refuse(NotifyType::NO_PROPOSAL_CHOSEN, rule));
+            return Err(refuse(
+                NotifyType::NO_PROPOSAL_CHOSEN,
+                DownReason::Misbehaved("too many IPsec SAs of one peer"),
+            ));
         }
         let mode = self.mode();
         let share = key_exchange(payloads);

@@ -103,7 +103,12 @@ pub enum Act {
     /// It is configured.
     Start,
     /// A message comes, from where it was sent, or from where it was sent to.
-    Deliver { message: u16, reflected: bool },
+    Deliver {
+        /// Which.
+        message: u16,
+        /// Thrown back.
+        reflected: bool,
+    },
     /// Its clock is due.
     Timer,
     /// An operator: a number in the scenario's list.
