@@ -29,6 +29,19 @@ impl Refusal {
     }
 }
 
+/// Why none of the peer's proposals was chosen, and what to do about it.
+fn nothing_chosen(error: Phase2Error) -> DownReason {
+    match error {
+        Phase2Error::Diff(diff) => DownReason::NoProposalChosen(Box::new(diff)),
+        Phase2Error::Mode { theirs } => {
+            DownReason::Unsupported { what: mode_words(theirs), remedy: mode_remedy(theirs) }
+        }
+        Phase2Error::Bundle => {
+            DownReason::Unsupported { what: "AH or IPComp beside ESP", remedy: "configure ESP alone at the peer" }
+        }
+    }
+}
+
 /// The selectors of a request, local first. Without identities it is about the two gateways themselves (RFC 2409 §5.5).
 fn selectors(sa: &IsakmpSa, payloads: &[Payload]) -> Result<(TrafficSelector, TrafficSelector), &'static str> {
     let mut ids = payloads.iter().filter_map(|payload| match payload {
@@ -124,20 +137,8 @@ impl IsakmpSa {
         }
         let mode = self.mode();
         let share = key_exchange(payloads);
-        let choice = select_phase2(&config.proposals, offer, share.is_some(), &[mode]);
-        let choice = choice.map_err(|error| {
-            let reason = match error {
-                Phase2Error::Diff(diff) => DownReason::NoProposalChosen(Box::new(diff)),
-                Phase2Error::Mode { theirs } => {
-                    DownReason::Unsupported { what: mode_words(theirs), remedy: mode_remedy(theirs) }
-                }
-                Phase2Error::Bundle => DownReason::Unsupported {
-                    what: "AH or IPComp beside ESP",
-                    remedy: "configure ESP alone at the peer",
-                },
-            };
-            refuse(NotifyType::NO_PROPOSAL_CHOSEN, reason)
-        })?;
+        let choice = select_phase2(&config.proposals, offer, share.is_some(), &[mode])
+            .map_err(|error| refuse(NotifyType::NO_PROPOSAL_CHOSEN, nothing_chosen(error)))?;
         let crypto = |error: crypto::CryptoError| {
             refuse(NotifyType::INVALID_KEY_INFORMATION, DownReason::Crypto(error.to_string()))
         };
