@@ -15,7 +15,8 @@ const SHOWN_TRANSFORMS: usize = 12;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProposalDiff {
     /// Where the closest pair differs: `encryption`, `integrity`, `prf`, `dh_group`, `esn`, `protocol`, `spi`,
-    /// `transform_type`; `choice` if a peer's answer is not one choice out of what we offered.
+    /// `transform_type`; `choice` if a peer's answer is not one choice out of what we offered. In IKEv1 also
+    /// `authentication`, `mode` (of encapsulation), `attribute` (one unknown to us).
     pub fields: Vec<&'static str>,
     /// The peer's proposals in words, bounded.
     pub theirs: Box<str>,
@@ -34,11 +35,14 @@ impl ProposalDiff {
 }
 
 impl ProposalDiff {
-    /// From proposals in words, one by one: for IKEv1, whose proposals are complete choices. `fields` are those of
-    /// [`ProposalDiff::fields`].
-    pub(crate) fn from_words(ours: &[String], theirs: &[String], is_answer: bool, fields: Vec<&'static str>) -> Self {
-        let words = |list_of: &[String]| list(list_of.iter().cloned(), list_of.len());
-        ProposalDiff { fields, theirs: words(theirs), ours: words(ours), is_answer }
+    /// Of two lists in words, one entry for each proposal: IKEv1's have another form on the wire.
+    pub(crate) fn of_words(ours: Vec<String>, theirs: Vec<String>, is_answer: bool, fields: &[Field]) -> Self {
+        let fields = fields.iter().map(|field| field.name()).collect();
+        let list = |words: Vec<String>| {
+            let count = words.len();
+            list(words.into_iter(), count)
+        };
+        ProposalDiff { fields, theirs: list(theirs), ours: list(ours), is_answer }
     }
 }
 
@@ -67,7 +71,7 @@ pub(super) fn join([encryption, integrity, prf, groups, esn, other]: [String; 6]
     parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("-")
 }
 
-pub(super) fn alternatives(names: impl Iterator<Item = String>) -> String {
+pub(crate) fn alternatives(names: impl Iterator<Item = String>) -> String {
     let mut names: Vec<String> = names.take(SHOWN_TRANSFORMS + 1).collect();
     if names.len() > SHOWN_TRANSFORMS {
         names.truncate(SHOWN_TRANSFORMS);

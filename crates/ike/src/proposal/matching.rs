@@ -9,11 +9,17 @@ use crate::wire::{IkeSpi, Proposal, ProtocolId, Transform, TransformType};
 
 /// In what two proposals can differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
+pub(crate) enum Field {
     Protocol,
     Spi,
     TransformType,
     Choice,
+    /// IKEv1: an attribute unknown to us, or twice the same.
+    Attribute,
+    /// IKEv1: how the peer authenticates.
+    Authentication,
+    /// IKEv1: how ESP is encapsulated.
+    Mode,
     Encryption,
     Integrity,
     Prf,
@@ -28,6 +34,9 @@ impl Field {
             Field::Spi => "spi",
             Field::TransformType => "transform_type",
             Field::Choice => "choice",
+            Field::Attribute => "attribute",
+            Field::Authentication => "authentication",
+            Field::Mode => "mode",
             Field::Encryption => "encryption",
             Field::Integrity => "integrity",
             Field::Prf => "prf",
@@ -45,18 +54,25 @@ impl Field {
             "esn" => "ESN",
             "transform_type" => "a transform type unknown to us",
             "choice" => "not being one choice",
+            "attribute" => "an attribute unknown to us",
+            "mode" => "encapsulation mode",
             other => other,
         }
     }
 
     /// How far apart a difference puts two proposals: the closest pair is the one to talk about.
-    pub(super) fn weight(self) -> u32 {
+    pub(crate) fn weight(self) -> u32 {
         match self {
-            Field::Protocol | Field::Spi | Field::TransformType | Field::Choice => 8,
+            Field::Protocol
+            | Field::Spi
+            | Field::TransformType
+            | Field::Choice
+            | Field::Attribute
+            | Field::Authentication => 8,
             Field::Encryption => 4,
             Field::Integrity | Field::Prf => 3,
             Field::Group => 2,
-            Field::Esn => 1,
+            Field::Esn | Field::Mode => 1,
         }
     }
 }

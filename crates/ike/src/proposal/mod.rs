@@ -27,6 +27,8 @@ use crypto::{Cipher, Group, Integrity, Prf};
 use ipsec::EspSuite;
 
 pub use diff::ProposalDiff;
+pub(crate) use diff::alternatives;
+pub(crate) use matching::Field;
 pub use select::{SelectedEsp, SelectedIke, accept_esp, accept_ike, esp_to_wire, ike_to_wire, select_esp, select_ike};
 pub use words::ProposalError;
 pub(crate) use words::prf_of;

@@ -10,7 +10,7 @@ use crate::id::Id;
 use crate::v1::message::Received;
 use crate::v1::phase1::identity::{expecting, identification, unexpected};
 use crate::v1::phase1::{SaChoice, mode_of, sa};
-use crate::v1::proposal::{Phase1Choice, Phase1Error, select_phase1};
+use crate::v1::proposal::{Phase1Choice, Phase1Error, authentication_words, select_phase1};
 use crate::v1::wire::{
     ExchangeType, Header, Notification, NotifyType, Payload, PayloadType, ProtocolId, SaPayload, plain_message,
 };
@@ -101,8 +101,8 @@ impl Endpoint {
                 what: "XAUTH",
                 remedy: "configure the peer to prove itself by the pre-shared key alone",
             },
-            Phase1Error::Authentication(_) => DownReason::Unsupported {
-                what: "another authentication than pre-shared keys",
+            Phase1Error::Authentication(method) => DownReason::Unsupported {
+                what: authentication_words(method),
                 remedy: "configure pre-shared keys at the peer; certificates are not spoken in IKEv1 here",
             },
         };

@@ -1,270 +1,334 @@
-//! Phase 1 (RFC 2409 appendix A).
+//! Proposals for the ISAKMP SA (RFC 2409 §5, appendix A).
 
-use super::super::wire::{Attribute, Proposal, ProtocolId, SaPayload, Transform};
-use super::{MAX_TRANSFORMS, SECONDS, lifetimes, small};
-use crate::config::Lifetime;
-use crate::proposal::{IkeProposal, IkeSuite, ProposalDiff, prf_of};
-use crypto::{Cipher, Group, Integrity};
 use std::time::Duration;
+
+use crypto::{Cipher, Group, Integrity, Prf};
+
+use super::attributes::{LIFE_OF_PHASE_1, Meaning, Said};
+use super::{Closest, numbers};
+use crate::config::Lifetime;
+use crate::proposal::{Field, IkeProposal, IkeSuite, ProposalDiff, alternatives, prf_of};
+use crate::v1::wire::{Attribute, Proposal, ProtocolId, SaPayload, Transform};
 
 const ENCRYPTION: u16 = 1;
 const HASH: u16 = 2;
-const AUTHENTICATION: u16 = 3;
-const GROUP: u16 = 4;
-const LIFE_TYPE: u16 = 11;
-const LIFE_DURATION: u16 = 12;
+const AUTHENTICATION_METHOD: u16 = 3;
+const GROUP_DESCRIPTION: u16 = 4;
+const GROUP_TYPE: u16 = 5;
 const KEY_LENGTH: u16 = 14;
-/// Life type and life duration.
-pub(super) const LIFE: (u16, u16) = (LIFE_TYPE, LIFE_DURATION);
-/// KEY_IKE, the only transform of phase 1 (RFC 2407 §4.4.2).
-const KEY_IKE: u8 = 1;
-const PRE_SHARED_KEY: u64 = 1;
-/// Authentication methods with XAUTH behind them.
-const XAUTH: std::ops::RangeInclusive<u64> = 65_001..=65_010;
-const AES_CBC: u64 = 7;
 
-/// What phase 1 agreed on.
+/// Transform-Id of every transform in phase 1 (RFC 2407 §4.4.2).
+const KEY_IKE: u8 = 1;
+/// Authentication by pre-shared key.
+const PRE_SHARED_KEY: u16 = 1;
+/// Authentication methods of XAUTH (draft-beaulieu-ike-xauth).
+const XAUTH: std::ops::RangeInclusive<u64> = 65_001..=65_010;
+
+/// What was agreed on for an ISAKMP SA.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phase1Choice {
-    /// Algorithms. Integrity names the hash, the PRF is its HMAC.
+    /// The algorithms; `integrity` and `prf` are of the one hash.
     pub suite: IkeSuite,
-    /// Lifetime in seconds, if named.
+    /// The peer's lifetime, if it said one.
     pub lifetime: Option<Duration>,
-    /// Lifetime in kilobytes, if named.
+    /// The peer's lifetime in kilobytes, if it said one.
     pub kilobytes: Option<u64>,
-    /// The responder's SA payload.
+    /// The answer: the chosen transform as the initiator wrote it.
     pub answer: SaPayload,
 }
 
-/// Why a responder chooses nothing.
+/// Why none of an initiator's transforms was chosen: NO-PROPOSAL-CHOSEN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase1Error {
-    /// No algorithms in common.
+    /// The algorithms differ.
     Diff(ProposalDiff),
-    /// The algorithms would do, but XAUTH must follow.
+    /// Whatever fits in its algorithms demands XAUTH behind phase 1.
     Xauth,
-    /// The algorithms would do, but not this authentication method.
-    Authentication(u64),
+    /// Whatever fits in its algorithms authenticates in another way; the number is the first such method's.
+    Authentication(u16),
 }
 
-fn hash_number(integrity: Integrity) -> Option<u64> {
-    match integrity {
-        Integrity::HmacSha1_96 => Some(2),
-        Integrity::HmacSha2_256_128 => Some(4),
-        Integrity::HmacSha2_384_192 => Some(5),
-        Integrity::HmacSha2_512_256 => Some(6),
-        Integrity::HmacSha2_256_96 | Integrity::AesXcbc96 | Integrity::AesCmac96 => None,
+/// An authentication method in words (RFC 2409 appendix A and the IANA registry).
+pub(crate) fn authentication_words(method: u16) -> &'static str {
+    match method {
+        PRE_SHARED_KEY => "a pre-shared key",
+        2 => "DSS signatures",
+        3 => "RSA signatures",
+        4 | 5 => "RSA encryption",
+        8..=11 => "ECDSA signatures",
+        64_221..=64_224 => "hybrid authentication, with a certificate at one end",
+        65_001..=65_010 => "XAUTH",
+        _ => "an authentication method unknown here",
     }
 }
 
-fn key_bits(cipher: Cipher) -> Option<u64> {
-    match cipher {
-        Cipher::AesCbc128 => Some(128),
-        Cipher::AesCbc192 => Some(192),
-        Cipher::AesCbc256 => Some(256),
-        Cipher::Null
-        | Cipher::AesGcm16_128
-        | Cipher::AesGcm16_192
-        | Cipher::AesGcm16_256
-        | Cipher::ChaCha20Poly1305 => None,
+/// What one of our proposals allows in IKEv1.
+struct Wanted {
+    ciphers: Vec<Cipher>,
+    hashes: Vec<Integrity>,
+    groups: Vec<Group>,
+}
+
+impl Wanted {
+    fn of(ours: &IkeProposal, only_group: Option<Group>) -> Option<Wanted> {
+        let IkeProposal { ciphers, integrities: hashes, mut groups, .. } = ours.in_v1().ok()?;
+        groups.retain(|group| only_group.is_none_or(|only| only == *group));
+        (!groups.is_empty()).then_some(Wanted { ciphers, hashes, groups })
+    }
+
+    fn all(ours: &[IkeProposal]) -> Vec<Wanted> {
+        ours.iter().filter_map(|ours| Wanted::of(ours, None)).collect()
+    }
+
+    fn describe(&self) -> String {
+        let words = [
+            alternatives(self.ciphers.iter().map(|cipher| cipher.name().to_owned())),
+            alternatives(self.hashes.iter().map(|hash| hash.name().to_owned())),
+            alternatives(self.groups.iter().map(|group| group.name().to_owned())),
+        ];
+        words.join("-")
+    }
+
+    /// How good a transform is for us: the place of each of its algorithms in our lists. Else in what it differs.
+    fn rank(&self, theirs: &Theirs<'_>) -> Result<[usize; 3], Vec<Field>> {
+        let place = |found: Option<usize>, field: Field| found.ok_or(field);
+        let at = [
+            place(index(&self.ciphers, theirs.cipher()), Field::Encryption),
+            place(index(&self.hashes, theirs.hash()), Field::Integrity),
+            place(index(&self.groups, theirs.group()), Field::Group),
+        ];
+        let mut fields = theirs.unusable();
+        fields.extend(at.iter().filter_map(|place| place.err()));
+        match at {
+            [Ok(cipher), Ok(hash), Ok(group)] if fields.is_empty() => Ok([cipher, hash, group]),
+            _ => Err(fields),
+        }
     }
 }
 
-/// Every suite that a configuration allows and IKEv1 can say, in order of preference.
-fn suites(ours: &[IkeProposal]) -> Vec<IkeSuite> {
-    let mut found: Vec<IkeSuite> = Vec::new();
-    for proposal in ours.iter().filter_map(|proposal| proposal.in_v1().ok()) {
-        for cipher in proposal.ciphers.iter().copied() {
-            for integrity in proposal.integrities.iter().copied() {
-                for group in proposal.groups.iter().copied() {
-                    let suite = IkeSuite { cipher, integrity: Some(integrity), prf: prf_of(integrity), group };
-                    if !found.contains(&suite) {
-                        found.push(suite);
-                    }
+fn index<T: PartialEq>(list: &[T], item: Option<T>) -> Option<usize> {
+    let item = item?;
+    list.iter().position(|other| *other == item)
+}
+
+fn said(transform: &Transform) -> Said {
+    Said::by(transform, LIFE_OF_PHASE_1, |attribute| match attribute.ty {
+        ENCRYPTION => Meaning::Encryption,
+        HASH => Meaning::Integrity,
+        AUTHENTICATION_METHOD => Meaning::Authentication,
+        GROUP_DESCRIPTION => Meaning::Group,
+        KEY_LENGTH => Meaning::KeyBits,
+        // MODP or ECP: said already by the group's number.
+        GROUP_TYPE if matches!(attribute.value.as_u64(), Some(1 | 2)) => Meaning::Redundant,
+        // A group of the peer's own making, a PRF, and what nobody knows.
+        _ => Meaning::Unknown,
+    })
+}
+
+/// A peer's transform, read.
+struct Theirs<'a> {
+    proposal: &'a Proposal,
+    transform: &'a Transform,
+    said: Said,
+}
+
+impl<'a> Theirs<'a> {
+    fn all(payload: &'a SaPayload) -> Vec<Theirs<'a>> {
+        let of = |proposal: &'a Proposal| {
+            proposal.transforms.iter().map(move |transform| Theirs { proposal, transform, said: said(transform) })
+        };
+        payload.proposals.iter().flat_map(of).collect()
+    }
+
+    fn cipher(&self) -> Option<Cipher> {
+        numbers::cipher_of_phase1(self.said.encryption?, self.said.key_bits)
+    }
+
+    fn hash(&self) -> Option<Integrity> {
+        numbers::hash_of_phase1(self.said.integrity?)
+    }
+
+    fn group(&self) -> Option<Group> {
+        numbers::group_of(self.said.group?)
+    }
+
+    /// Reasons to set a transform aside before looking at algorithms.
+    fn unusable(&self) -> Vec<Field> {
+        let mut reasons = Vec::new();
+        if self.proposal.protocol != ProtocolId::Isakmp || self.transform.id != KEY_IKE {
+            reasons.push(Field::Protocol);
+        }
+        if self.said.unusable {
+            reasons.push(Field::Attribute);
+        }
+        if self.said.authentication != Some(PRE_SHARED_KEY.into()) {
+            reasons.push(Field::Authentication);
+        }
+        reasons
+    }
+
+    fn suite(&self) -> Option<IkeSuite> {
+        let hash = self.hash()?;
+        let prf: Prf = prf_of(hash);
+        Some(IkeSuite { cipher: self.cipher()?, integrity: Some(hash), prf, group: self.group()? })
+    }
+
+    fn choice(&self, suite: IkeSuite) -> Phase1Choice {
+        let proposal = Proposal { transforms: vec![self.transform.clone()], ..shell(self.proposal) };
+        Phase1Choice {
+            suite,
+            lifetime: self.said.lifetimes.time,
+            kilobytes: self.said.lifetimes.kilobytes,
+            answer: SaPayload::new(vec![proposal]),
+        }
+    }
+}
+
+/// A proposal without its transforms.
+pub(super) fn shell(proposal: &Proposal) -> Proposal {
+    let Proposal { number, protocol, ref spi, .. } = *proposal;
+    Proposal { number, protocol, spi: spi.clone(), transforms: Vec::new() }
+}
+
+/// What of `ours` can be said in IKEv1, as one proposal: every combination, in order of preference, each with the
+/// lifetime in seconds. `only_group` for aggressive mode, whose KE payload goes out with the offer: one group for all
+/// transforms (RFC 2409 §5.3). `None` if nothing can be said.
+#[must_use]
+pub fn phase1_offer(ours: &[IkeProposal], lifetime: &Lifetime, only_group: Option<Group>) -> Option<SaPayload> {
+    let life = LIFE_OF_PHASE_1.of(&Lifetime { bytes: None, ..*lifetime });
+    let mut transforms: Vec<Transform> = Vec::new();
+    for wanted in ours.iter().filter_map(|ours| Wanted::of(ours, only_group)) {
+        for cipher in wanted.ciphers.iter().filter_map(|cipher| numbers::phase1_cipher(*cipher)) {
+            for hash in wanted.hashes.iter().filter_map(|hash| numbers::phase1_hash(*hash)) {
+                for group in wanted.groups.iter().map(|group| group.number()) {
+                    push(&mut transforms, KEY_IKE, attributes(cipher, hash, group, &life));
                 }
             }
         }
     }
-    found
+    let proposal = Proposal { number: 1, protocol: ProtocolId::Isakmp, spi: Vec::new(), transforms };
+    (!proposal.transforms.is_empty()).then(|| SaPayload::new(vec![proposal]))
 }
 
-fn transform(number: u8, suite: &IkeSuite, lifetime: &Lifetime) -> Transform {
-    let mut attributes = vec![
-        Attribute::number(ENCRYPTION, AES_CBC),
-        Attribute::number(KEY_LENGTH, key_bits(suite.cipher).unwrap_or_default()),
-        Attribute::number(HASH, suite.integrity.and_then(hash_number).unwrap_or_default()),
-        Attribute::number(AUTHENTICATION, PRE_SHARED_KEY),
-        Attribute::number(GROUP, u64::from(suite.group.number())),
+fn attributes((encryption, key_bits): (u16, u16), hash: u16, group: u16, life: &[Attribute]) -> Vec<Attribute> {
+    let numbers = [
+        (ENCRYPTION, encryption),
+        (KEY_LENGTH, key_bits),
+        (HASH, hash),
+        (AUTHENTICATION_METHOD, PRE_SHARED_KEY),
+        (GROUP_DESCRIPTION, group),
     ];
-    if let Some(time) = lifetime.time {
-        attributes.extend([Attribute::number(LIFE_TYPE, SECONDS), Attribute::number(LIFE_DURATION, time.as_secs())]);
-    }
-    Transform { number, id: KEY_IKE, attributes }
+    let numbers = numbers.into_iter().map(|(ty, value)| Attribute::number(ty, u64::from(value)));
+    numbers.chain(life.iter().cloned()).collect()
 }
 
-/// What an initiator offers: every suite of `ours`, of one group where aggressive mode wants it. None if nothing of it can
-/// be said in IKEv1.
-#[must_use]
-pub fn phase1_offer(ours: &[IkeProposal], lifetime: &Lifetime, only_group: Option<Group>) -> Option<SaPayload> {
-    let mut wanted = suites(ours);
-    wanted.retain(|suite| only_group.is_none_or(|group| suite.group == group));
-    wanted.truncate(MAX_TRANSFORMS);
-    if wanted.is_empty() {
-        return None;
-    }
-    let transforms = (1..=u8::MAX).zip(&wanted).map(|(number, suite)| transform(number, suite, lifetime)).collect();
-    Some(SaPayload::new(vec![Proposal { number: 1, protocol: ProtocolId::Isakmp, spi: Vec::new(), transforms }]))
-}
-
-/// A transform as we understand it.
-struct Offer {
-    encryption: u64,
-    key_bits: Option<u64>,
-    hash: u64,
-    authentication: u64,
-    group: u64,
-}
-
-fn read(transform: &Transform) -> Option<Offer> {
-    const KNOWN: [u16; 7] = [ENCRYPTION, HASH, AUTHENTICATION, GROUP, LIFE_TYPE, LIFE_DURATION, KEY_LENGTH];
-    let known = transform.attributes.iter().all(|attribute| KNOWN.contains(&attribute.ty));
-    if transform.id != KEY_IKE || !known {
-        return None;
-    }
-    Some(Offer {
-        encryption: small(transform, ENCRYPTION)?,
-        key_bits: small(transform, KEY_LENGTH),
-        hash: small(transform, HASH)?,
-        authentication: small(transform, AUTHENTICATION)?,
-        group: small(transform, GROUP)?,
-    })
-}
-
-impl Offer {
-    /// In what it differs from a suite of ours.
-    fn differs(&self, suite: &IkeSuite) -> Vec<&'static str> {
-        let mut fields = Vec::new();
-        if self.encryption != AES_CBC || self.key_bits != key_bits(suite.cipher) {
-            fields.push("encryption");
-        }
-        if Some(self.hash) != suite.integrity.and_then(hash_number) {
-            fields.push("integrity");
-        }
-        if self.group != u64::from(suite.group.number()) {
-            fields.push("dh_group");
-        }
-        fields
-    }
-
-    fn words(&self) -> String {
-        let bits = self.key_bits.map_or_else(|| "(no key length)".to_owned(), |bits| bits.to_string());
-        let cipher = match self.encryption {
-            1 => "des".to_owned(),
-            2 => "idea".to_owned(),
-            3 => "blowfish".to_owned(),
-            5 => "3des".to_owned(),
-            6 => "cast".to_owned(),
-            7 => format!("aes{bits}"),
-            8 => format!("camellia{bits}"),
-            other => format!("encr{other}"),
-        };
-        let hash = match self.hash {
-            1 => "md5".to_owned(),
-            2 => "sha1".to_owned(),
-            3 => "tiger".to_owned(),
-            4 => "sha256".to_owned(),
-            5 => "sha384".to_owned(),
-            6 => "sha512".to_owned(),
-            other => format!("hash{other}"),
-        };
-        let method = match self.authentication {
-            PRE_SHARED_KEY => String::new(),
-            3 => " with RSA signatures".to_owned(),
-            method if XAUTH.contains(&method) => " with XAUTH".to_owned(),
-            other => format!(" with authentication method {other}"),
-        };
-        format!("{cipher}-{hash}-{}{method}", super::phase2::group_words(self.group))
+/// Numbered from 1, each once, no more than a proposal can count.
+pub(super) fn push(transforms: &mut Vec<Transform>, id: u8, attributes: Vec<Attribute>) {
+    let new = transforms.iter().all(|other| other.id != id || other.attributes != attributes);
+    if let (true, Ok(number)) = (new, u8::try_from(transforms.len() + 1)) {
+        transforms.push(Transform { number, id, attributes });
     }
 }
 
-fn describe(theirs: &SaPayload) -> Vec<String> {
-    let transforms = theirs.proposals.iter().flat_map(|proposal| &proposal.transforms);
-    transforms
-        .map(|transform| read(transform).map_or_else(|| "an unknown transform".to_owned(), |o| o.words()))
-        .collect()
-}
-
-fn our_words(suites: &[IkeSuite]) -> Vec<String> {
-    suites.iter().map(ToString::to_string).collect()
-}
-
-/// Every transform of an offer that we understand, with its proposal.
-fn offers(theirs: &SaPayload) -> Vec<(&Proposal, &Transform, Offer)> {
-    let isakmp = theirs.proposals.iter().filter(|proposal| proposal.protocol == ProtocolId::Isakmp);
-    let all = isakmp.flat_map(|proposal| proposal.transforms.iter().map(move |transform| (proposal, transform)));
-    all.filter_map(|(proposal, transform)| Some((proposal, transform, read(transform)?))).collect()
-}
-
-fn difference(ours: &[IkeSuite], theirs: &SaPayload, is_answer: bool) -> ProposalDiff {
-    let found = offers(theirs);
-    let pairs = ours.iter().flat_map(|suite| found.iter().map(move |(_, _, offer)| offer.differs(suite)));
-    let closest = pairs.min_by_key(Vec::len).unwrap_or_default();
-    ProposalDiff::from_words(&our_words(ours), &describe(theirs), is_answer, closest)
-}
-
-/// The responder's choice.
+/// The responder's choice: the first of our proposals that any of the peer's transforms meets, and within it what we
+/// prefer. The answer is that transform unchanged.
 ///
 /// # Errors
-/// [`Phase1Error`]: nothing in common, or nothing but for the authentication method.
+/// [`Phase1Error`] if there is none: NO-PROPOSAL-CHOSEN.
 pub fn select_phase1(ours: &[IkeProposal], theirs: &SaPayload) -> Result<Phase1Choice, Phase1Error> {
-    let suites = suites(ours);
-    let found = offers(theirs);
-    let mut other_method = None;
-    for suite in &suites {
-        for (proposal, transform, offer) in &found {
-            if !offer.differs(suite).is_empty() {
-                continue;
+    let (wanted, offered) = (Wanted::all(ours), Theirs::all(theirs));
+    let mut closest = Closest::default();
+    let mut methods: Vec<u64> = Vec::new();
+    for wanted in &wanted {
+        let mut best: Option<([usize; 3], &Theirs<'_>)> = None;
+        for theirs in &offered {
+            match wanted.rank(theirs) {
+                Ok(rank) if best.is_none_or(|(other, _)| rank < other) => best = Some((rank, theirs)),
+                Ok(_) => {}
+                Err(fields) => {
+                    if let ([Field::Authentication], Some(method)) = (fields.as_slice(), theirs.said.authentication) {
+                        methods.push(method);
+                    }
+                    closest.consider(fields);
+                }
             }
-            if offer.authentication == PRE_SHARED_KEY {
-                return Ok(choice(suite, proposal, transform));
-            }
-            other_method.get_or_insert(offer.authentication);
+        }
+        if let Some((theirs, suite)) = best.and_then(|(_, theirs)| Some((theirs, theirs.suite()?))) {
+            return Ok(theirs.choice(suite));
         }
     }
-    Err(match other_method {
-        Some(method) if XAUTH.contains(&method) => Phase1Error::Xauth,
-        Some(method) => Phase1Error::Authentication(method),
-        None => Phase1Error::Diff(difference(&suites, theirs, false)),
+    let other = methods.iter().find(|method| !XAUTH.contains(*method));
+    Err(match other.or(methods.first()) {
+        None => Phase1Error::Diff(closest.diff(words(&wanted), &theirs.proposals, false)),
+        Some(method) if XAUTH.contains(method) => Phase1Error::Xauth,
+        Some(method) => Phase1Error::Authentication(u16::try_from(*method).unwrap_or(u16::MAX)),
     })
 }
 
-fn choice(suite: &IkeSuite, proposal: &Proposal, transform: &Transform) -> Phase1Choice {
-    let (lifetime, kilobytes) = lifetimes(&transform.attributes, LIFE);
-    let chosen = Proposal { transforms: vec![transform.clone()], ..proposal.clone() };
-    Phase1Choice { suite: *suite, lifetime, kilobytes, answer: SaPayload::new(vec![chosen]) }
-}
-
-/// The initiator's check: exactly one transform, and one of those that were offered. Another lifetime alone is tolerated:
-/// some responders put theirs in.
+/// The initiator's check of an answer: exactly one proposal with one transform, which is one of those `offered` in
+/// everything but its lifetime and its numbers.
 ///
 /// # Errors
-/// [`ProposalDiff`] if the answer is none to our offer.
+/// [`ProposalDiff`] if it is not: the SA must not be made.
 pub fn accept_phase1(
     offered: &SaPayload,
     ours: &[IkeProposal],
     answer: &SaPayload,
 ) -> Result<Phase1Choice, ProposalDiff> {
-    let suites = suites(ours);
-    let broken = || difference(&suites, answer, true);
-    let [proposal] = answer.proposals.as_slice() else { return Err(broken()) };
-    let [transform] = proposal.transforms.as_slice() else { return Err(broken()) };
-    let offer = read(transform).filter(|offer| offer.authentication == PRE_SHARED_KEY).ok_or_else(broken)?;
-    if proposal.protocol != ProtocolId::Isakmp {
-        return Err(broken());
+    let refuse = |closest: Closest| closest.diff(words(&Wanted::all(ours)), &answer.proposals, true);
+    let answers = Theirs::all(answer);
+    let ([_], [only]) = (answer.proposals.as_slice(), answers.as_slice()) else {
+        return Err(refuse(Closest(Some(vec![Field::Choice]))));
+    };
+    let offers = Theirs::all(offered);
+    let usable = only.unusable().is_empty();
+    if let (true, Some(suite)) = (usable && offers.iter().any(|offer| offer.said.is_same(&only.said)), only.suite()) {
+        return Ok(Phase1Choice { answer: answer.clone(), ..only.choice(suite) });
     }
-    let matching = |offer: &Offer| suites.iter().find(|suite| offer.differs(suite).is_empty());
-    let suite = matching(&offer).ok_or_else(broken)?;
-    // It must have been in this offer: aggressive mode offers one group only.
-    let was_offered = offers(offered).iter().any(|(_, _, ours)| ours.differs(suite).is_empty());
-    if was_offered { Ok(choice(suite, proposal, transform)) } else { Err(broken()) }
+    let mut closest = Closest::default();
+    for offer in &offers {
+        let mut fields = only.unusable();
+        let differs = [
+            (
+                Field::Encryption,
+                only.said.encryption != offer.said.encryption || only.said.key_bits != offer.said.key_bits,
+            ),
+            (Field::Integrity, only.said.integrity != offer.said.integrity),
+            (Field::Group, only.said.group != offer.said.group),
+        ];
+        fields.extend(differs.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field));
+        closest.consider(fields);
+    }
+    Err(refuse(closest))
+}
+
+fn words(wanted: &[Wanted]) -> Vec<String> {
+    wanted.iter().map(Wanted::describe).collect()
+}
+
+/// A transform in the words of a configuration: cipher, hash, group, and whatever else is to be said.
+pub(super) fn describe(transform: &Transform) -> [String; 4] {
+    let said = said(transform);
+    let mut other = Vec::new();
+    match said.authentication {
+        Some(method) if method == u64::from(PRE_SHARED_KEY) => {}
+        Some(method) => other.push(match method {
+            2 => "dsssig".to_owned(),
+            3 => "rsasig".to_owned(),
+            4 | 5 => "rsaenc".to_owned(),
+            8..=11 => "ecdsa".to_owned(),
+            method if XAUTH.contains(&method) => "xauth".to_owned(),
+            method => format!("auth{method}"),
+        }),
+        None => other.push("noauth".to_owned()),
+    }
+    if said.unusable {
+        other.push("(unknown attribute)".to_owned());
+    }
+    [
+        numbers::describe_phase1_cipher(said.encryption, said.key_bits),
+        numbers::describe_hash(said.integrity),
+        said.group.map_or_else(|| "nogroup".to_owned(), numbers::describe_group),
+        other.join("-"),
+    ]
 }

@@ -1,160 +1,233 @@
-//! Phase 2: ESP alone (RFC 2407 §4.4.4, §4.5; RFC 3602 §5, RFC 4106 §8, RFC 4868 §4).
+//! Proposals for IPsec SAs, in quick mode (RFC 2407 §4.4, §4.5; RFC 2409 §5.5).
 
-use super::super::wire::{Attribute, Proposal, ProtocolId, SaPayload, Transform};
-use super::{KILOBYTES, MAX_TRANSFORMS, SECONDS, lifetimes, small};
-use crate::config::Lifetime;
-use crate::proposal::{EspChoice, EspProposal, ProposalDiff};
-use crypto::{Cipher, Group, Integrity};
-use ipsec::{EspSuite, Spi};
-use std::fmt;
 use std::time::Duration;
 
-const LIFE_TYPE: u16 = 1;
-const LIFE_DURATION: u16 = 2;
-const GROUP: u16 = 3;
-const MODE: u16 = 4;
-const INTEGRITY: u16 = 5;
-const KEY_LENGTH: u16 = 6;
-/// Life type and life duration.
-pub(super) const LIFE: (u16, u16) = (LIFE_TYPE, LIFE_DURATION);
-/// Encapsulation mode where none is named.
-const TUNNEL: u16 = 1;
+use crypto::{Cipher, Group, Integrity};
+use ipsec::{EspSuite, Spi};
 
-/// What quick mode agreed on.
+use super::attributes::{LIFE_OF_PHASE_2, Meaning, Said};
+use super::phase1::{push, shell};
+use super::{Closest, numbers};
+use crate::config::Lifetime;
+use crate::proposal::{EspChoice, EspProposal, Field, ProposalDiff, alternatives};
+use crate::v1::wire::{Attribute, Proposal, ProtocolId, SaPayload, Transform};
+
+const GROUP_DESCRIPTION: u16 = 3;
+const ENCAPSULATION_MODE: u16 = 4;
+const AUTHENTICATION_ALGORITHM: u16 = 5;
+const KEY_LENGTH: u16 = 6;
+const ECN_TUNNEL: u16 = 10;
+const EXTENDED_SEQUENCE_NUMBER: u16 = 11;
+
+/// Encapsulation modes (RFC 2407 §4.5, RFC 3947 §5.1, its drafts).
+const TUNNEL: u16 = 1;
+const TRANSPORT: u16 = 2;
+const UDP_TUNNEL: u16 = 3;
+const UDP_TRANSPORT: u16 = 4;
+const UDP_TUNNEL_DRAFT: u16 = 61_443;
+const UDP_TRANSPORT_DRAFT: u16 = 61_444;
+
+/// What was agreed on for a pair of ESP SAs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phase2Choice {
-    /// Algorithms, and the group of quick mode's own key exchange.
+    /// The algorithms, and the group of the KE payloads.
     pub choice: EspChoice,
-    /// The other end's inbound SPI.
+    /// The peer's inbound SPI.
     pub spi: Spi,
-    /// Lifetime in seconds, if named.
+    /// The peer's lifetime, if it said one; the default is 28,800 seconds (RFC 2407 §4.5).
     pub lifetime: Option<Duration>,
-    /// Lifetime in kilobytes, if named.
+    /// The peer's lifetime in kilobytes, if it said one.
     pub kilobytes: Option<u64>,
-    proposal: Proposal,
+    /// The chosen transform as the initiator wrote it, still with the peer's SPI: see [`Phase2Choice::answer_with`].
+    pub answer: SaPayload,
 }
 
 impl Phase2Choice {
-    /// The responder's SA payload: the chosen transform, unchanged, with its own SPI.
+    /// The responder's answer: the chosen transform unchanged, with our inbound SPI.
     #[must_use]
     pub fn answer_with(&self, spi: Spi) -> SaPayload {
-        SaPayload::new(vec![Proposal { spi: spi.to_be_bytes().to_vec(), ..self.proposal.clone() }])
+        let ours = |proposal: &Proposal| Proposal { spi: spi.to_be_bytes().to_vec(), ..proposal.clone() };
+        SaPayload::new(self.answer.proposals.iter().map(ours).collect())
     }
 }
 
-/// Why a responder chooses nothing.
+/// Why none of an initiator's transforms was chosen: NO-PROPOSAL-CHOSEN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase2Error {
-    /// No algorithms in common.
+    /// The algorithms differ, or perfect forward secrecy does.
     Diff(ProposalDiff),
-    /// The algorithms would do, but not this encapsulation mode.
+    /// Everything fits but the encapsulation mode.
     Mode {
-        /// The peer's.
+        /// The first such mode's number.
         theirs: u16,
     },
-    /// ESP only together with AH or IPComp.
+    /// Everything fits, but ESP is offered only together with AH or IPCOMP.
     Bundle,
-}
-
-impl fmt::Display for Phase2Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Phase2Error::Diff(diff) => diff.fmt(f),
-            Phase2Error::Mode { theirs } => write!(f, "the peer wants {}", mode_words(*theirs)),
-            Phase2Error::Bundle => f.write_str("the peer wants ESP together with AH or IPComp"),
-        }
-    }
 }
 
 /// An encapsulation mode in words.
 pub(crate) fn mode_words(mode: u16) -> &'static str {
     match mode {
-        1 => "tunnel mode",
-        2 => "transport mode",
-        3 | 61_443 => "UDP-encapsulated tunnel mode",
-        4 | 61_444 => "UDP-encapsulated transport mode",
+        TUNNEL => "tunnel mode without UDP",
+        TRANSPORT => "transport mode",
+        UDP_TUNNEL => "UDP-encapsulated tunnel mode",
+        UDP_TRANSPORT => "UDP-encapsulated transport mode",
+        UDP_TUNNEL_DRAFT => "UDP-encapsulated tunnel mode of a draft",
+        UDP_TRANSPORT_DRAFT => "UDP-encapsulated transport mode of a draft",
         _ => "an unknown encapsulation mode",
     }
 }
 
-/// A group by number, in the words of a configuration.
-pub(super) fn group_words(number: u64) -> String {
-    let known = u16::try_from(number).ok().and_then(Group::from_number);
-    known.map_or_else(
-        || if number == 1 { "modp768".to_owned() } else { format!("group{number}") },
-        |g| g.name().to_owned(),
-    )
-}
-
-/// Transform ID and key length of a cipher.
-fn cipher_number(cipher: Cipher) -> Option<(u8, Option<u64>)> {
-    match cipher {
-        Cipher::Null => Some((11, None)),
-        Cipher::AesCbc128 => Some((12, Some(128))),
-        Cipher::AesCbc192 => Some((12, Some(192))),
-        Cipher::AesCbc256 => Some((12, Some(256))),
-        Cipher::AesGcm16_128 => Some((20, Some(128))),
-        Cipher::AesGcm16_192 => Some((20, Some(192))),
-        Cipher::AesGcm16_256 => Some((20, Some(256))),
-        Cipher::ChaCha20Poly1305 => None,
+/// What to do about an encapsulation mode that does not fit.
+pub(crate) fn mode_remedy(mode: u16) -> &'static str {
+    match mode {
+        TRANSPORT | UDP_TRANSPORT | UDP_TRANSPORT_DRAFT => "set tunnel mode at the peer; only tunnels are made here",
+        TUNNEL => "switch NAT traversal on at the peer: there is a NAT on the way, so ESP must go in UDP",
+        UDP_TUNNEL | UDP_TUNNEL_DRAFT => {
+            "switch NAT traversal off at the peer, or force it here: no NAT was found on the way, or by another version of it"
+        }
+        _ => "set tunnel mode at the peer",
     }
 }
 
-fn integrity_number(integrity: Integrity) -> Option<u64> {
-    match integrity {
-        Integrity::HmacSha1_96 => Some(2),
-        Integrity::HmacSha2_256_128 | Integrity::HmacSha2_256_96 => Some(5),
-        Integrity::HmacSha2_384_192 => Some(6),
-        Integrity::HmacSha2_512_256 => Some(7),
-        Integrity::AesXcbc96 => Some(9),
-        Integrity::AesCmac96 => None,
-    }
+/// What one of our proposals allows in IKEv1, for one choice of groups.
+struct Wanted {
+    ciphers: Vec<Cipher>,
+    /// Empty where every cipher is an AEAD.
+    integrities: Vec<Integrity>,
+    /// Empty: no key exchange.
+    groups: Vec<Group>,
 }
 
-/// Every choice that a configuration allows and IKEv1 can say, in order of preference.
-fn choices(ours: &[EspProposal]) -> Vec<EspChoice> {
-    let mut found: Vec<EspChoice> = Vec::new();
-    for proposal in ours.iter().filter_map(|proposal| proposal.in_v1().ok()) {
-        let groups: Vec<Option<Group>> = match proposal.groups.as_slice() {
-            [] => vec![None],
-            groups => groups.iter().copied().map(Some).collect(),
+impl Wanted {
+    fn of(ours: &EspProposal) -> Option<Wanted> {
+        let EspProposal { ciphers, integrities, groups, .. } = ours.in_v1().ok()?;
+        Some(Wanted { ciphers, integrities, groups })
+    }
+
+    fn all(ours: &[EspProposal]) -> Vec<Wanted> {
+        ours.iter().filter_map(Wanted::of).collect()
+    }
+
+    fn describe(&self) -> String {
+        let words = [
+            alternatives(self.ciphers.iter().map(|cipher| cipher.name().to_owned())),
+            alternatives(self.integrities.iter().map(|mac| mac.name().to_owned())),
+            alternatives(self.groups.iter().map(|group| group.name().to_owned())),
+        ];
+        words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("-")
+    }
+
+    /// How good a transform is for us: the place of each of its algorithms in our lists. Else in what it differs.
+    fn rank(&self, theirs: &Theirs<'_>, ke_present: bool) -> Result<[usize; 3], Vec<Field>> {
+        let cipher = theirs.cipher().and_then(|cipher| self.ciphers.iter().position(|ours| *ours == cipher));
+        let integrity = match (theirs.said.integrity, theirs.needs_integrity()) {
+            (None, false) => Some(0),
+            (Some(number), true) => numbers::integrity_of_esp(number)
+                .and_then(|theirs| self.integrities.iter().position(|ours| *ours == theirs)),
+            (None, true) | (Some(_), false) => None,
         };
-        let integrities: Vec<Option<Integrity>> = match proposal.integrities.as_slice() {
-            [] => vec![None],
-            integrities => integrities.iter().copied().map(Some).collect(),
-        };
-        for cipher in proposal.ciphers.iter().copied() {
-            for integrity in integrities.iter().copied() {
-                for group in groups.iter().copied() {
-                    let choice = EspChoice { suite: EspSuite { cipher, integrity, esn: false }, group };
-                    if !found.contains(&choice) {
-                        found.push(choice);
-                    }
-                }
+        let group = match theirs.said.group {
+            // The group attribute and the KE payload belong together (RFC 2409 §5.5).
+            None if !ke_present && self.groups.is_empty() => Some(0),
+            Some(number) if ke_present => {
+                numbers::group_of(number).and_then(|theirs| self.groups.iter().position(|ours| *ours == theirs))
             }
+            None | Some(_) => None,
+        };
+        let mut fields = theirs.unusable();
+        let missing = [
+            (Field::Encryption, cipher.is_none()),
+            (Field::Integrity, integrity.is_none()),
+            (Field::Group, group.is_none()),
+        ];
+        fields.extend(missing.into_iter().filter(|(_, missing)| *missing).map(|(field, _)| field));
+        match (cipher, integrity, group) {
+            (Some(cipher), Some(integrity), Some(group)) if fields.is_empty() => Ok([cipher, integrity, group]),
+            _ => Err(fields),
         }
     }
-    found
 }
 
-fn transform(number: u8, choice: &EspChoice, lifetime: &Lifetime, mode: u16) -> Option<Transform> {
-    let (id, key_bits) = cipher_number(choice.suite.cipher)?;
-    let mut attributes = Vec::new();
-    if let Some(time) = lifetime.time {
-        attributes.extend([Attribute::number(LIFE_TYPE, SECONDS), Attribute::number(LIFE_DURATION, time.as_secs())]);
-    }
-    if let Some(kilobytes) = lifetime.bytes.map(|bytes| bytes / 1024).filter(|kilobytes| *kilobytes > 0) {
-        attributes.extend([Attribute::number(LIFE_TYPE, KILOBYTES), Attribute::number(LIFE_DURATION, kilobytes)]);
-    }
-    attributes.push(Attribute::number(MODE, u64::from(mode)));
-    attributes.extend(choice.suite.integrity.and_then(integrity_number).map(|n| Attribute::number(INTEGRITY, n)));
-    attributes.extend(key_bits.map(|bits| Attribute::number(KEY_LENGTH, bits)));
-    attributes.extend(choice.group.map(|group| Attribute::number(GROUP, u64::from(group.number()))));
-    Some(Transform { number, id, attributes })
+fn said(transform: &Transform) -> Said {
+    let said = Said::by(transform, LIFE_OF_PHASE_2, |attribute| match attribute.ty {
+        GROUP_DESCRIPTION => Meaning::Group,
+        ENCAPSULATION_MODE => Meaning::Mode,
+        AUTHENTICATION_ALGORITHM => Meaning::Integrity,
+        KEY_LENGTH => Meaning::KeyBits,
+        // ECN in the outer header is allowed (RFC 3168 §9.2.1.2): so it is with us, asked or not.
+        ECN_TUNNEL if attribute.value.as_u64() == Some(1) => Meaning::Redundant,
+        EXTENDED_SEQUENCE_NUMBER => Meaning::Esn,
+        _ => Meaning::Unknown,
+    });
+    Said { encryption: Some(transform.id.into()), ..said }
 }
 
-/// What an initiator offers with one group, or with none: one proposal, a transform per choice. None if nothing of `ours`
-/// can be said in IKEv1 with it.
+/// A peer's transform, read.
+struct Theirs<'a> {
+    proposal: &'a Proposal,
+    transform: &'a Transform,
+    said: Said,
+}
+
+impl<'a> Theirs<'a> {
+    fn all(payload: &'a SaPayload) -> Vec<Theirs<'a>> {
+        let of = |proposal: &'a Proposal| {
+            proposal.transforms.iter().map(move |transform| Theirs { proposal, transform, said: said(transform) })
+        };
+        payload.proposals.iter().flat_map(of).collect()
+    }
+
+    fn cipher(&self) -> Option<Cipher> {
+        numbers::cipher_of_esp(self.said.encryption?, self.said.key_bits)
+    }
+
+    /// An unknown cipher counts as one that does.
+    fn needs_integrity(&self) -> bool {
+        self.cipher().is_none_or(|cipher| !cipher.is_aead())
+    }
+
+    fn spi(&self) -> Option<Spi> {
+        Spi::from_be_bytes(self.proposal.spi.as_slice().try_into().ok()?)
+    }
+
+    /// Reasons to set a transform aside before looking at algorithms.
+    fn unusable(&self) -> Vec<Field> {
+        let mut reasons = Vec::new();
+        if self.proposal.protocol != ProtocolId::Esp {
+            reasons.push(Field::Protocol);
+        } else if self.spi().is_none() {
+            reasons.push(Field::Spi);
+        }
+        if self.said.unusable {
+            reasons.push(Field::Attribute);
+        }
+        if self.said.esn {
+            reasons.push(Field::Esn);
+        }
+        reasons
+    }
+
+    fn choice(&self) -> Option<Phase2Choice> {
+        let cipher = self.cipher()?;
+        let integrity = self.said.integrity.and_then(numbers::integrity_of_esp);
+        let suite = EspSuite { cipher, integrity, esn: false };
+        let proposal = Proposal { transforms: vec![self.transform.clone()], ..shell(self.proposal) };
+        let choice = EspChoice { suite, group: self.said.group.and_then(numbers::group_of) };
+        Some(Phase2Choice {
+            choice,
+            spi: self.spi()?,
+            lifetime: self.said.lifetimes.time,
+            kilobytes: self.said.lifetimes.kilobytes,
+            answer: SaPayload::new(vec![proposal]),
+        })
+    }
+}
+
+/// What of `ours` can be said in IKEv1, as one proposal of ESP: every combination, in order of preference, with the
+/// lifetimes that are configured, encapsulation mode `mode`, and `group`: one for all, as the KE payload goes out with the
+/// offer (RFC 2409 §5.5). Only proposals that have that group, or for `None` those that have none. ESN is not offered.
+/// `None` if nothing can be said.
 #[must_use]
 pub fn phase2_offer(
     ours: &[EspProposal],
@@ -163,182 +236,155 @@ pub fn phase2_offer(
     spi: Spi,
     mode: u16,
 ) -> Option<SaPayload> {
-    let mut wanted = choices(ours);
-    wanted.retain(|choice| choice.group == group);
-    wanted.truncate(MAX_TRANSFORMS);
-    let numbered = (1..=u8::MAX).zip(&wanted);
-    let transforms: Vec<Transform> =
-        numbered.filter_map(|(number, choice)| transform(number, choice, lifetime, mode)).collect();
-    if transforms.is_empty() {
-        return None;
-    }
-    let spi = spi.to_be_bytes().to_vec();
-    Some(SaPayload::new(vec![Proposal { number: 1, protocol: ProtocolId::Esp, spi, transforms }]))
-}
-
-/// A transform as we understand it.
-struct Offer {
-    id: u8,
-    key_bits: Option<u64>,
-    integrity: Option<u64>,
-    group: Option<u64>,
-    mode: u16,
-}
-
-fn read(transform: &Transform) -> Option<Offer> {
-    const KNOWN: [u16; 6] = [LIFE_TYPE, LIFE_DURATION, GROUP, MODE, INTEGRITY, KEY_LENGTH];
-    if !transform.attributes.iter().all(|attribute| KNOWN.contains(&attribute.ty)) {
-        return None;
-    }
-    Some(Offer {
-        id: transform.id,
-        key_bits: small(transform, KEY_LENGTH),
-        integrity: small(transform, INTEGRITY),
-        group: small(transform, GROUP),
-        mode: small(transform, MODE).map_or(Some(TUNNEL), |mode| u16::try_from(mode).ok())?,
-    })
-}
-
-impl Offer {
-    /// In what it differs from a choice of ours, the encapsulation mode aside.
-    fn differs(&self, choice: &EspChoice) -> Vec<&'static str> {
-        let mut fields = Vec::new();
-        if Some((self.id, self.key_bits)) != cipher_number(choice.suite.cipher) {
-            fields.push("encryption");
-        }
-        if self.integrity != choice.suite.integrity.and_then(integrity_number) {
-            fields.push("integrity");
-        }
-        if self.group != choice.group.map(|group| u64::from(group.number())) {
-            fields.push("dh_group");
-        }
-        fields
-    }
-
-    fn words(&self) -> String {
-        let bits = self.key_bits.map_or_else(String::new, |bits| bits.to_string());
-        let cipher = match self.id {
-            2 => "des".to_owned(),
-            3 => "3des".to_owned(),
-            6 => "cast".to_owned(),
-            7 => "blowfish".to_owned(),
-            11 => "null".to_owned(),
-            12 => format!("aes{bits}"),
-            13 => format!("aes{bits}ctr"),
-            18 => format!("aes{bits}gcm8"),
-            19 => format!("aes{bits}gcm12"),
-            20 => format!("aes{bits}gcm16"),
-            other => format!("encr{other}"),
-        };
-        let integrity = self.integrity.map(|number| match number {
-            1 => "md5".to_owned(),
-            2 => "sha1".to_owned(),
-            5 => "sha256".to_owned(),
-            6 => "sha384".to_owned(),
-            7 => "sha512".to_owned(),
-            9 => "aesxcbc".to_owned(),
-            other => format!("integ{other}"),
-        });
-        let parts = [Some(cipher), integrity, self.group.map(group_words)];
-        parts.into_iter().flatten().collect::<Vec<_>>().join("-")
-    }
-}
-
-fn describe(theirs: &SaPayload) -> Vec<String> {
-    let transforms = theirs.proposals.iter().flat_map(|proposal| &proposal.transforms);
-    transforms
-        .map(|transform| read(transform).map_or_else(|| "an unknown transform".to_owned(), |o| o.words()))
-        .collect()
-}
-
-/// Every transform of ESP alone that we understand, with its proposal.
-fn offers(theirs: &SaPayload) -> Vec<(&Proposal, &Transform, Offer)> {
-    let alone = |proposal: &&Proposal| {
-        theirs.proposals.iter().filter(|other| other.number == proposal.number).count() == 1
-            && proposal.protocol == ProtocolId::Esp
+    let has_group = |wanted: &Wanted| match group {
+        Some(group) => wanted.groups.contains(&group),
+        None => wanted.groups.is_empty(),
     };
-    let all = theirs
-        .proposals
-        .iter()
-        .filter(alone)
-        .flat_map(|proposal| proposal.transforms.iter().map(move |transform| (proposal, transform)));
-    all.filter_map(|(proposal, transform)| Some((proposal, transform, read(transform)?))).collect()
+    let mut transforms: Vec<Transform> = Vec::new();
+    for wanted in Wanted::all(ours).into_iter().filter(has_group) {
+        for cipher in &wanted.ciphers {
+            let Some((id, key_bits)) = numbers::esp_cipher(*cipher) else { continue };
+            let integrities: Vec<Option<u16>> = if cipher.is_aead() {
+                vec![None]
+            } else {
+                wanted.integrities.iter().map(|mac| numbers::esp_integrity(*mac)).collect()
+            };
+            for integrity in integrities {
+                let mut attributes = LIFE_OF_PHASE_2.of(lifetime);
+                let numbers = [
+                    (ENCAPSULATION_MODE, Some(mode)),
+                    (AUTHENTICATION_ALGORITHM, integrity),
+                    (KEY_LENGTH, key_bits),
+                    (GROUP_DESCRIPTION, group.map(Group::number)),
+                ];
+                let present = numbers.into_iter().filter_map(|(ty, number)| Some((ty, number?)));
+                attributes.extend(present.map(|(ty, number)| Attribute::number(ty, u64::from(number))));
+                push(&mut transforms, id, attributes);
+            }
+        }
+    }
+    let proposal = Proposal { number: 1, protocol: ProtocolId::Esp, spi: spi.to_be_bytes().to_vec(), transforms };
+    (!proposal.transforms.is_empty()).then(|| SaPayload::new(vec![proposal]))
 }
 
-fn difference(ours: &[EspChoice], theirs: &SaPayload, is_answer: bool) -> ProposalDiff {
-    let found = offers(theirs);
-    let pairs = ours.iter().flat_map(|choice| found.iter().map(move |(_, _, offer)| offer.differs(choice)));
-    let closest = pairs.min_by_key(Vec::len).unwrap_or_default();
-    let words: Vec<String> = ours.iter().map(ToString::to_string).collect();
-    ProposalDiff::from_words(&words, &describe(theirs), is_answer, closest)
-}
-
-fn spi_of(proposal: &Proposal) -> Option<Spi> {
-    Spi::new(u32::from_be_bytes(proposal.spi.as_slice().try_into().ok()?))
-}
-
-fn chosen(choice: &EspChoice, spi: Spi, proposal: &Proposal, transform: &Transform) -> Phase2Choice {
-    let (lifetime, kilobytes) = lifetimes(&transform.attributes, LIFE);
-    let proposal = Proposal { transforms: vec![transform.clone()], ..proposal.clone() };
-    Phase2Choice { choice: *choice, spi, lifetime, kilobytes, proposal }
-}
-
-/// The responder's choice. `ke_present`: the message has a key exchange, which must agree with the group; `modes`: the
-/// encapsulation modes that this path allows.
+/// The responder's choice: the first of our proposals that any of the peer's transforms meets, and within it what we
+/// prefer. `ke_present`: whether a KE payload came along, which must be so exactly where the transform names a group.
+/// `modes`: acceptable encapsulation modes; a transform that names none has the default, ours.
 ///
 /// # Errors
-/// [`Phase2Error`]: nothing in common, or nothing but for the encapsulation mode or a second protocol.
+/// [`Phase2Error`] if there is none: NO-PROPOSAL-CHOSEN.
 pub fn select_phase2(
     ours: &[EspProposal],
     theirs: &SaPayload,
     ke_present: bool,
     modes: &[u16],
 ) -> Result<Phase2Choice, Phase2Error> {
-    let choices = choices(ours);
-    let found = offers(theirs);
-    let mut other_mode = None;
-    for choice in &choices {
-        for (proposal, transform, offer) in &found {
-            let Some(spi) = spi_of(proposal) else { continue };
-            if !offer.differs(choice).is_empty() || choice.group.is_some() != ke_present {
-                continue;
+    let (wanted, offered) = (Wanted::all(ours), Theirs::all(theirs));
+    let mut closest = Closest::default();
+    let (mut other_mode, mut bundle) = (None, false);
+    for wanted in &wanted {
+        let mut best: Option<([usize; 3], &Theirs<'_>)> = None;
+        for transform in &offered {
+            let rank = match wanted.rank(transform, ke_present) {
+                Ok(rank) => rank,
+                Err(fields) => {
+                    closest.consider(fields);
+                    continue;
+                }
+            };
+            let mode = transform.said.mode.filter(|mode| modes.iter().all(|ours| u64::from(*ours) != *mode));
+            if is_bundled(transform.proposal, theirs) {
+                bundle = true;
+            } else if let Some(mode) = mode {
+                other_mode = other_mode.or(Some(u16::try_from(mode).unwrap_or(u16::MAX)));
+            } else if best.is_none_or(|(other, _)| rank < other) {
+                best = Some((rank, transform));
             }
-            if modes.contains(&offer.mode) {
-                return Ok(chosen(choice, spi, proposal, transform));
-            }
-            other_mode.get_or_insert(offer.mode);
+        }
+        if let Some(choice) = best.and_then(|(_, theirs)| theirs.choice()) {
+            return Ok(choice);
         }
     }
-    let bundled = found.is_empty() && theirs.proposals.iter().any(|proposal| proposal.protocol != ProtocolId::Esp);
     Err(match other_mode {
         Some(theirs) => Phase2Error::Mode { theirs },
-        None if bundled => Phase2Error::Bundle,
-        None => Phase2Error::Diff(difference(&choices, theirs, false)),
+        None if bundle => Phase2Error::Bundle,
+        None => Phase2Error::Diff(closest.diff(words(&wanted), &theirs.proposals, false)),
     })
 }
 
-/// The initiator's check: exactly one transform, and one of those that were offered, in the mode that was offered. Another
-/// lifetime alone is tolerated.
+/// Whether a proposal shares its number with one of another protocol: they are meant together (RFC 2408 §4.2). Several of
+/// ESP alone cannot be, they are taken for alternatives that somebody forgot to count.
+fn is_bundled(proposal: &Proposal, theirs: &SaPayload) -> bool {
+    let others = |other: &&Proposal| other.number == proposal.number && other.protocol != proposal.protocol;
+    theirs.proposals.iter().find(others).is_some()
+}
+
+/// The initiator's check of an answer: exactly one proposal with one transform, which is one of those `offered` in
+/// everything but its lifetime and its numbers.
 ///
 /// # Errors
-/// [`ProposalDiff`] if the answer is none to our offer.
+/// [`ProposalDiff`] if it is not: the SA must not be made.
 pub fn accept_phase2(
     offered: &SaPayload,
     ours: &[EspProposal],
     answer: &SaPayload,
 ) -> Result<Phase2Choice, ProposalDiff> {
-    let choices = choices(ours);
-    let broken = || difference(&choices, answer, true);
-    let [proposal] = answer.proposals.as_slice() else { return Err(broken()) };
-    let [transform] = proposal.transforms.as_slice() else { return Err(broken()) };
-    let (offer, spi) = (read(transform).ok_or_else(broken)?, spi_of(proposal).ok_or_else(broken)?);
-    let found = offers(offered);
-    let choice = choices.iter().find(|choice| {
-        let was_offered = |(_, _, ours): &(_, _, Offer)| ours.differs(choice).is_empty() && ours.mode == offer.mode;
-        offer.differs(choice).is_empty() && found.iter().any(was_offered)
-    });
-    match choice {
-        Some(choice) if proposal.protocol == ProtocolId::Esp => Ok(chosen(choice, spi, proposal, transform)),
-        _ => Err(broken()),
+    let refuse = |closest: Closest| closest.diff(words(&Wanted::all(ours)), &answer.proposals, true);
+    let answers = Theirs::all(answer);
+    let ([_], [only]) = (answer.proposals.as_slice(), answers.as_slice()) else {
+        return Err(refuse(Closest(Some(vec![Field::Choice]))));
+    };
+    let offers = Theirs::all(offered);
+    let usable = only.unusable().is_empty();
+    if let (true, Some(choice)) = (usable && offers.iter().any(|offer| offer.said.is_same(&only.said)), only.choice()) {
+        return Ok(Phase2Choice { answer: answer.clone(), ..choice });
     }
+    let mut closest = Closest::default();
+    for offer in &offers {
+        let (ours, theirs) = (&offer.said, &only.said);
+        let differs = [
+            (Field::Encryption, (theirs.encryption, theirs.key_bits) != (ours.encryption, ours.key_bits)),
+            (Field::Integrity, theirs.integrity != ours.integrity),
+            (Field::Group, theirs.group != ours.group),
+            (Field::Mode, theirs.mode != ours.mode),
+        ];
+        let mut fields = only.unusable();
+        fields.extend(differs.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field));
+        closest.consider(fields);
+    }
+    Err(refuse(closest))
+}
+
+fn words(wanted: &[Wanted]) -> Vec<String> {
+    wanted.iter().map(Wanted::describe).collect()
+}
+
+/// A transform in the words of a configuration: cipher, integrity, group, and whatever else is to be said.
+pub(super) fn describe(protocol: ProtocolId, transform: &Transform) -> [String; 4] {
+    let said = said(transform);
+    let mut other = Vec::new();
+    if said.esn {
+        other.push("esn".to_owned());
+    }
+    if let Some(mode) = said.mode.filter(|mode| *mode != u64::from(TUNNEL)) {
+        other.push(format!("({})", mode_words(u16::try_from(mode).unwrap_or(u16::MAX))));
+    }
+    if said.unusable {
+        other.push("(unknown attribute)".to_owned());
+    }
+    let group = said.group.map_or_else(String::new, numbers::describe_group);
+    let integrity = said.integrity.map(numbers::describe_esp_integrity);
+    let aead = matches!(transform.id, 14..=20);
+    let first = match protocol {
+        ProtocolId::Esp => numbers::describe_esp_cipher(transform.id.into(), said.key_bits),
+        ProtocolId::Ah => "ah".to_owned(),
+        ProtocolId::IpComp => "ipcomp".to_owned(),
+        ProtocolId::Isakmp | ProtocolId::Unknown(_) => format!("protocol{}", protocol.to_u8()),
+    };
+    let integrity = match (integrity, protocol) {
+        (Some(integrity), _) => integrity,
+        (None, ProtocolId::Esp) if !aead => "nointegrity".to_owned(),
+        (None, _) => String::new(),
+    };
+    [first, integrity, group, other.join("-")]
 }

@@ -3,7 +3,7 @@
 use super::super::message::{Outcome, Received};
 use super::super::phase1::{key_exchange, nonce, sa};
 use super::super::phase2::{MAX_CHILDREN, Phase2};
-use super::super::proposal::{Phase2Error, select_phase2};
+use super::super::proposal::{Phase2Error, mode_remedy, mode_words, select_phase2};
 use super::super::wire::{ExchangeType, Notification, NotifyType, Payload, ProtocolId};
 use super::super::{IsakmpSa, MAX_SEEN, keys};
 use super::initiator::TUNNEL;
@@ -26,6 +26,19 @@ struct Refusal {
 impl Refusal {
     fn broken(rule: &'static str) -> Refusal {
         Refusal { notify: NotifyType::PAYLOAD_MALFORMED, name: None, reason: DownReason::Misbehaved(rule) }
+    }
+}
+
+/// Why none of the peer's proposals was chosen, and what to do about it.
+fn nothing_chosen(error: Phase2Error) -> DownReason {
+    match error {
+        Phase2Error::Diff(diff) => DownReason::NoProposalChosen(Box::new(diff)),
+        Phase2Error::Mode { theirs } => {
+            DownReason::Unsupported { what: mode_words(theirs), remedy: mode_remedy(theirs) }
+        }
+        Phase2Error::Bundle => {
+            DownReason::Unsupported { what: "AH or IPComp beside ESP", remedy: "configure ESP alone at the peer" }
+        }
     }
 }
 
@@ -124,21 +137,8 @@ impl IsakmpSa {
         }
         let mode = self.mode();
         let share = key_exchange(payloads);
-        let choice = select_phase2(&config.proposals, offer, share.is_some(), &[mode]);
-        let choice = choice.map_err(|error| {
-            let reason = match error {
-                Phase2Error::Diff(diff) => DownReason::NoProposalChosen(Box::new(diff)),
-                Phase2Error::Mode { .. } => DownReason::ModeMismatch {
-                    ours: if mode == TUNNEL { "tunnel mode" } else { "UDP-encapsulated tunnel mode" },
-                    theirs: "another encapsulation mode in quick mode",
-                },
-                Phase2Error::Bundle => DownReason::Unsupported {
-                    what: "AH or IPComp beside ESP",
-                    remedy: "configure ESP alone at the peer",
-                },
-            };
-            refuse(NotifyType::NO_PROPOSAL_CHOSEN, reason)
-        })?;
+        let choice = select_phase2(&config.proposals, offer, share.is_some(), &[mode])
+            .map_err(|error| refuse(NotifyType::NO_PROPOSAL_CHOSEN, nothing_chosen(error)))?;
         let crypto = |error: crypto::CryptoError| {
             refuse(NotifyType::INVALID_KEY_INFORMATION, DownReason::Crypto(error.to_string()))
         };
