@@ -530,7 +530,7 @@ fn unverified_integrity_changes_nothing_in_version_1() {
         let mut same = mutant.to_vec();
         (same[17], same[19]) = (message[17], same[19] & 1 | message[19] & !1);
         // Whole blocks behind the last payload: they are padding (RFC 2409 appendix B).
-        let longer = mutant.len() > message.len() && (mutant.len() - message.len()) % 16 == 0;
+        let longer = mutant.len() > message.len() && (mutant.len() - message.len()).is_multiple_of(16);
         // The proofs of phase 1 cover identities, not the notifications and NAT-D payloads behind them (RFC 2409 §5). The
         // proofs end in the third block of main mode, in the second of aggressive mode.
         let proved = match message[18] {

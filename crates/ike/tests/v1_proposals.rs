@@ -1,5 +1,7 @@
 //! Proposals and vendor IDs of IKEv1: offers, choices, answers, and what is said when nothing fits.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a helper of a test may fail the test
+
 use crypto::Group;
 use ike::config::Lifetime;
 use ike::proposal::{EspProposal, IkeProposal, ProposalDiff};

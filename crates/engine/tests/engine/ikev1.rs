@@ -15,9 +15,9 @@ const JITTERY: Link =
 fn legacy(desired: &mut DesiredState) {
     let peer = &mut connection(desired).peer;
     peer.versions = Versions::V1;
-    peer.proposals = IkeProposal::parse_list("aes128-sha1-modp1024").unwrap();
+    peer.proposals = IkeProposal::parse_list("aes128-sha1-modp1024").expect("proposals");
     let child = child_of(desired);
-    child.proposals = EspProposal::parse_list("aes128-sha1-modp1024", false).unwrap();
+    child.proposals = EspProposal::parse_list("aes128-sha1-modp1024", false).expect("proposals");
     // A quick mode is for one pair of networks: one child for each version of IP.
     let mut second = child.clone();
     second.name = "net-v6".into();

@@ -7,9 +7,9 @@
 //!  responder   SaChosen ───► KeAnswered ──────────────────►     │ quick modes, DPD,
 //!              AggressiveOffered / AggressiveAnswered ────►     │ informationals
 //! ```
-//! Invariants: `Established` is reached only in [`phase1`], after the peer's HASH was verified. Nothing that does not decrypt
+//! Invariants: `Established` is reached only in `phase1`, after the peer's HASH was verified. Nothing that does not decrypt
 //! to a message with a right HASH changes anything here, initialisation vectors included. IPsec SAs belong to the peer
-//! ([`phase2`]), not to the ISAKMP SA that made them: they may outlive it (RFC 2408 §3.15).
+//! (`phase2`), not to the ISAKMP SA that made them: they may outlive it (RFC 2408 §3.15).
 
 pub(crate) mod cipher;
 pub(crate) mod close;

@@ -103,7 +103,7 @@ fn setup(seed: u64, trouble: Trouble, version: Version, random: &mut Random) -> 
             peer.children = (0..children).map(child).collect();
             if version == Version::V1 {
                 legacy(peer);
-                peer.aggressive = seed % 5 == 0;
+                peer.aggressive = seed.is_multiple_of(5);
             }
         }
     }

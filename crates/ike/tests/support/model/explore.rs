@@ -132,7 +132,7 @@ impl<S: Subject> Explorer<'_, S> {
             assert!(self.worlds.len() < self.scenario.limit, "more than {} states", self.worlds.len());
         }
         self.found.states = self.worlds.len();
-        self.found.messages = self.messages.len();
+        self.found.messages = self.messages.count();
         self.found.inputs = self.ends.iter().map(|end| end.inputs).sum();
         for (count, end) in self.found.local.iter_mut().zip(&self.ends) {
             *count = end.states.len();
@@ -159,8 +159,8 @@ impl<S: Subject> Explorer<'_, S> {
         }
         let mut delivered = 0;
         for _ in 0..PRELUDE {
-            let numbers: Vec<u16> = (delivered..self.messages.len() as u16).collect();
-            delivered = self.messages.len() as u16;
+            let numbers: Vec<u16> = (delivered..self.messages.count() as u16).collect();
+            delivered = self.messages.count() as u16;
             for message in numbers {
                 let node = 1 - self.messages.get(message).sender.expect("no attacker yet");
                 let act = Act::Deliver { message, reflected: false };

@@ -5,7 +5,7 @@
 //! An endpoint cannot be copied, but what it does follows from what happened to it. So each end is explored as an automaton
 //! of its own ([`local`]): a state is what its `Debug` rendering, its use of chance and what it did so far say; a step is
 //! computed once, by replaying the inputs that lead to the state. The product of the ends, the clock and what the attacker
-//! holds is then explored by looking steps up ([`explore`]), breadth first, each state once.
+//! holds is then explored by looking steps up ([`explore()`]), breadth first, each state once.
 //! What must hold is in [`oracle`], what is explored in [`scenario`], endpoints with a planted flaw in [`subject`].
 
 pub mod explore;
