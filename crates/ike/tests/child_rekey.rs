@@ -4,15 +4,13 @@
 
 #![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
 
-mod support;
-
+use crate::support::*;
 use ike::event::{DownReason, Event};
 use ike::proposal::EspProposal;
 use ike::wire::{ExchangeType, NotifyType};
 use ike::{ChildState, Role};
 use sim::NodeId;
 use std::time::Duration;
-use support::*;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 

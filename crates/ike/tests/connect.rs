@@ -1,7 +1,6 @@
 //! Coming up: what two ends that fit each other reach, and what they say when they do not fit.
 
-mod support;
-
+use crate::support::*;
 use crypto::{RealProvider, SeededRng, SimProvider};
 use ike::Endpoint;
 use ike::config::{EndpointConfig, Path, Retry, StartPolicy};
@@ -14,7 +13,6 @@ use sim::NodeId;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use support::*;
 
 fn ike(text: &str) -> Vec<IkeProposal> {
     text.split(',').map(|words| words.parse().expect("a proposal")).collect()

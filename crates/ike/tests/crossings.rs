@@ -2,13 +2,11 @@
 //! rekey and delete of the child, rekey and delete of the IKE SA, a new child, a liveness check. Both ends must agree in
 //! the end, and rekeys may lose no packet on the way.
 
-mod support;
-
+use crate::support::*;
 use ike::config::{ChildName, StartPolicy};
 use ike::wire::ExchangeType;
 use sim::NodeId;
 use std::time::Duration;
-use support::*;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Act {

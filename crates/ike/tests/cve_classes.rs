@@ -9,8 +9,11 @@
 
 #![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
 
-mod support;
-
+use crate::support::forge::damaged;
+use crate::support::puppet::Puppet;
+use crate::support::puppet_v1::PuppetV1;
+use crate::support::rig::{ALL, Ike, Rig, V1, drain, endpoint, scenario};
+use crate::support::*;
 use crypto::{RealProvider, SeededRng};
 use ike::Endpoint;
 use ike::config::{EndpointConfig, Path};
@@ -19,11 +22,6 @@ use ike::v1::wire::{self as v1, ExchangeType as V1Exchange};
 use ike::wire::{self as v2, ExchangeType, IkeSpi, NotifyType, PayloadType};
 use std::sync::Arc;
 use std::time::Instant;
-use support::forge::damaged;
-use support::puppet::Puppet;
-use support::puppet_v1::PuppetV1;
-use support::rig::{ALL, Ike, Rig, V1, drain, endpoint, scenario};
-use support::*;
 
 const MODES: [V1Exchange; 2] = [V1Exchange::MainMode, V1Exchange::Aggressive];
 

@@ -1,9 +1,7 @@
 //! Random rekeys over a hostile link, a few hundred seeds; the `scenarios` program runs thousands.
 
-mod support;
-
+use crate::support::soak::{LEAST_REKEYS, Trouble, run};
 use ike::config::Version;
-use support::soak::{LEAST_REKEYS, Trouble, run};
 
 fn survive(version: Version, trouble: Trouble, seeds: std::ops::Range<u64>) {
     for seed in seeds {

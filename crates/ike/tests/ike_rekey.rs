@@ -3,15 +3,13 @@
 
 #![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
 
-mod support;
-
+use crate::support::*;
 use ike::Role;
 use ike::event::{DownReason, Event};
 use ike::proposal::IkeProposal;
 use ike::wire::ExchangeType;
 use sim::NodeId;
 use std::time::Duration;
-use support::*;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 

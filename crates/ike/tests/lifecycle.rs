@@ -1,14 +1,12 @@
 //! Staying up, going down and coming back: liveness, operators, new configurations, lifetimes, clocks.
 
-mod support;
-
+use crate::support::*;
 use ike::CommandError;
 use ike::config::{ChildName, Dpd, Lifetime, PeerConfig, StartPolicy};
 use ike::event::{DownReason, Event};
 use ike::id::Id;
 use std::net::SocketAddr;
 use std::time::Duration;
-use support::*;
 
 fn sockets(node: sim::NodeId) -> [SocketAddr; 3] {
     [IKE_PORT, NAT_PORT, ESP_PORT].map(|port| SocketAddr::new(address(node), port))

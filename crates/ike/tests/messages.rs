@@ -1,8 +1,8 @@
 //! Single messages and what they may do: message IDs, repetitions, versions, unknown and critical payloads, reserved bits,
 //! and requests that name what is not there. The peer is a puppet that holds the keys.
 
-mod support;
-
+use crate::support::puppet::{Puppet, Reaction, reaction};
+use crate::support::*;
 use crypto::{SeededRng, SimProvider};
 use ike::Endpoint;
 use ike::config::EndpointConfig;
@@ -14,8 +14,6 @@ use ike::wire::{
 };
 use std::sync::Arc;
 use std::time::Instant;
-use support::puppet::{Puppet, Reaction, reaction};
-use support::*;
 
 /// An endpoint configured as end B, nobody connected.
 fn responder() -> (Endpoint, Instant) {

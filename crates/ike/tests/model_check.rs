@@ -6,10 +6,8 @@
 //! other end really did is it found. And endpoints with a flaw of a known class stand in for the real one; the flaw is put
 //! around the real endpoint, so that all else about them is as it ships.
 
-mod support;
-
-use support::model::*;
-use support::rig::{ALL, Ike, scenario};
+use crate::support::model::*;
+use crate::support::rig::{ALL, Ike, scenario};
 
 /// Explores, and says how much that was.
 fn holds(name: &str, ike: Ike, scenario: &Scenario) -> Explored {

@@ -3,14 +3,12 @@
 
 #![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
 
-mod support;
-
+use crate::support::forge::{damaged, drive};
+use crate::support::*;
 use crypto::{Rng, SeededRng};
 use ike::wire::{ExchangeType, Header};
 use sim::{Node, NodeId};
 use std::net::SocketAddr;
-use support::forge::{damaged, drive};
-use support::*;
 
 /// Octets that an answer to an unauthenticated first message may be longer than it: the responder's nonce is 32 octets,
 /// the request's may be 16, and it says what it supports.

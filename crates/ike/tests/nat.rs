@@ -1,7 +1,7 @@
 //! NAT between the ends (RFC 7296 §2.23, RFC 3948), fragmentation (RFC 7383), and addresses that change.
 
-mod support;
-
+use crate::support::soak::PRIVATE;
+use crate::support::*;
 use ike::config::EncapsulationPolicy;
 use ike::event::{DownReason, Event};
 use ike::wire::PayloadType;
@@ -9,8 +9,6 @@ use ipsec::Encapsulation;
 use sim::{Filtering, Link, Nat};
 use std::net::SocketAddr;
 use std::time::Duration;
-use support::soak::PRIVATE;
-use support::*;
 
 /// A behind a NAT with the public address that A has elsewhere.
 fn behind_nat(filtering: Filtering) -> Pair {

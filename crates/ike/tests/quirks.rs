@@ -3,8 +3,9 @@
 
 #![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
 
-mod support;
-
+use crate::support::puppet::{Puppet, proposals, reaction};
+use crate::support::soak::PRIVATE;
+use crate::support::*;
 use crypto::{SeededRng, SimProvider};
 use ike::config::{ChildConfig, ChildName, EndpointConfig, PeerName, StartPolicy};
 use ike::event::{DownReason, Event};
@@ -16,9 +17,6 @@ use sim::{Filtering, Nat};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::puppet::{Puppet, proposals, reaction};
-use support::soak::PRIVATE;
-use support::*;
 
 /// An endpoint configured as end B, and a puppet connected to it.
 struct Scene {

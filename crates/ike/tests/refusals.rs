@@ -3,8 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
 
-mod support;
-
+use crate::support::puppet::{Puppet, Reaction, proposals, reaction};
+use crate::support::*;
 use crypto::{Group, Provider, Rng, SeededRng, SimProvider};
 use ike::Endpoint;
 use ike::config::{EndpointConfig, PeerName, StartPolicy};
@@ -14,8 +14,6 @@ use ike::wire::{Delete, ExchangeType, Header, IkeSpi, Notify, NotifyType, Payloa
 use ipsec::Spi;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::puppet::{Puppet, Reaction, proposals, reaction};
-use support::*;
 
 struct Scene {
     endpoint: Endpoint,

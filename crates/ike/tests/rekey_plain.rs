@@ -1,8 +1,6 @@
 //! Rekeys without a collision: no packet is lost, one SA of each kind is left.
 
-mod support;
-
-use support::*;
+use crate::support::*;
 
 fn under_traffic() -> Pair {
     let mut pair = Setup::default().connected();

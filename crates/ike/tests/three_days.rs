@@ -1,13 +1,11 @@
 //! 72 hours with the same lifetimes at both ends and no randomness in them: every rekey collides. At no instant is there
 //! a direction without an SA pair that both ends hold.
 
-mod support;
-
+use crate::support::*;
 use ike::config::Lifetime;
 use ike::event::Event;
 use sim::{Link, Stop};
 use std::time::Duration;
-use support::*;
 
 fn lifetime(time: Duration, margin: Duration) -> Lifetime {
     Lifetime { time: Some(time), margin, fuzz_percent: 0, bytes: None, packets: None }

@@ -7,17 +7,15 @@
 
 #![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
 
-mod support;
-
+use crate::support::model::Scenario;
+use crate::support::rig::{ALL, Rig, drain, endpoint, scenario};
+use crate::support::*;
 use ike::Endpoint;
 use ike::config::{EndpointConfig, Path};
 use ike::event::Event;
 use ike::v1::wire as v1;
 use ike::wire::{self as v2, IkeSpi};
 use std::collections::BTreeSet;
-use support::model::Scenario;
-use support::rig::{ALL, Rig, drain, endpoint, scenario};
-use support::*;
 
 /// Payload of IKEv1's fragments.
 const V1_FRAGMENT: u8 = 132;

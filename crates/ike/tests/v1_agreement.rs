@@ -3,14 +3,12 @@
 
 #![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
 
-mod support;
-
+use crate::support::v1::{connected, drop, hold, setup};
+use crate::support::*;
 use ike::config::Dpd;
 use ike::event::{DownReason, Event};
 use ike::v1::wire::ExchangeType;
 use sim::{NodeId, RuleId};
-use support::v1::{connected, drop, hold, setup};
-use support::*;
 
 /// Both ends rekey the only child. A begins, and does not get B's answer before B has begun, too: A sees the requests cross,
 /// B answered A's before it began.

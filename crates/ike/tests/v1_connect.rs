@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
 
-mod support;
-
+use crate::support;
+use crate::support::soak::PRIVATE;
+use crate::support::v1::{connected, drop, setup};
+use crate::support::*;
 use ike::config::{EncapsulationPolicy, PeerConfig, Version, Versions};
 use ike::event::{DownReason, Event};
 use ike::id::Id;
@@ -11,9 +13,6 @@ use ike::proposal::{EspProposal, IkeProposal};
 use ike::v1::wire::ExchangeType;
 use ipsec::Encapsulation;
 use sim::{Nat, NodeId};
-use support::soak::PRIVATE;
-use support::v1::{connected, drop, setup};
-use support::*;
 
 /// Why end `node` is not up, as it was said last.
 fn reason(pair: &Pair, node: NodeId) -> DownReason {

@@ -3,15 +3,13 @@
 
 #![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
 
-mod support;
-
+use crate::support::v1::{connected, drop, setup};
+use crate::support::*;
 use ike::config::{Dpd, Lifetime, PeerConfig};
 use ike::event::{DownReason, Event};
 use ike::v1::wire::ExchangeType;
 use sim::NodeId;
 use std::net::SocketAddr;
-use support::v1::{connected, drop, setup};
-use support::*;
 
 fn watching(peer: &mut PeerConfig) {
     peer.dpd = Dpd { interval: Some(seconds(5)), timeout: seconds(15) };

@@ -3,15 +3,14 @@
 
 #![allow(clippy::unwrap_used)] // in the helpers too: what they unwrap is what the test is about
 
-mod support;
-
+use crate::support;
+use crate::support::v1::{all_arrived, connected, drop, hold, setup, streams};
+use crate::support::*;
 use ike::ChildState;
 use ike::config::{ChildName, Lifetime};
 use ike::event::Event;
 use ike::v1::wire::ExchangeType;
 use sim::NodeId;
-use support::v1::{all_arrived, connected, drop, hold, setup, streams};
-use support::*;
 
 /// Runs until replaced SAs are deleted.
 fn overlap_over(pair: &mut Pair) {

@@ -40,7 +40,7 @@ pub struct TestArguments {
     #[arg(long, value_name = "STAGE", value_enum, hide_possible_values = true)]
     skip: Vec<StageName>,
     /// Seconds for each fuzz target
-    #[arg(long, value_name = "N", default_value_t = 60)]
+    #[arg(long, value_name = "N", default_value_t = 30)]
     fuzz_seconds: u32,
     /// Install nothing, even as root
     #[arg(long)]

@@ -9,6 +9,9 @@ use super::wire::{ExchangeType, Fragment, Header, PayloadType};
 const MAX_FRAGMENTS: u8 = 16;
 /// Octets of one message put together.
 const MAX_OCTETS: usize = 16_384;
+/// The same while nobody is authenticated: a message of phase 1 with a pre-shared key has less, and so all half-open SAs
+/// together hold no more than 64 MiB of fragments, each of them from an address that answered.
+const MAX_OCTETS_OF_PHASE_1: usize = 4096;
 
 /// Puts one message at a time together.
 #[derive(Debug, Default)]
@@ -21,7 +24,8 @@ pub(crate) struct Reassembly {
 
 impl Reassembly {
     /// Takes a fragment; the message if it is whole. A fragment of another message drops what there was.
-    pub(crate) fn add(&mut self, fragment: Fragment) -> Option<Vec<u8>> {
+    pub(crate) fn add(&mut self, fragment: Fragment, authenticated: bool) -> Option<Vec<u8>> {
+        let most = if authenticated { MAX_OCTETS } else { MAX_OCTETS_OF_PHASE_1 };
         let Fragment { id, number, last, data } = fragment;
         if number == 0 || number > MAX_FRAGMENTS {
             return None;
@@ -30,7 +34,7 @@ impl Reassembly {
             *self = Reassembly { id, parts: vec![None; usize::from(MAX_FRAGMENTS)], total: None };
         }
         let held: usize = self.parts.iter().flatten().map(Vec::len).sum();
-        if held + data.len() > MAX_OCTETS {
+        if held + data.len() > most {
             *self = Reassembly::default();
             return None;
         }
@@ -84,5 +88,23 @@ impl IsakmpSa {
         }
         let headers = if self.path.remote.is_ipv6() { 40 + 8 + 4 } else { 20 + 8 + 4 };
         Some(size.saturating_sub(headers).max(256))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_send_is_kept_up_to_the_length_of_a_message_of_phase_1() {
+        let part = |number, last, octets| Fragment { id: 1, number, last, data: vec![number; octets] };
+        for (octets, authenticated, fits) in [(4032, false, true), (4033, false, false), (4033, true, true)] {
+            let mut kept = Reassembly::default();
+            assert_eq!(kept.add(part(1, false, octets), authenticated), None);
+            assert_eq!(kept.add(part(2, true, 64), authenticated).is_some(), fits, "{octets}");
+        }
+        let mut kept = Reassembly::default();
+        assert_eq!(kept.add(part(1, false, MAX_OCTETS + 1), true), None);
+        assert!(kept.parts.is_empty(), "one alone that is too long is not kept");
     }
 }

@@ -152,7 +152,8 @@ impl IsakmpSa {
             return Err(IgnoredReason::Fragment);
         }
         let fragment = Fragment::parse(received.body()).map_err(|_| IgnoredReason::Fragment)?;
-        let Some(message) = self.fragments.add(fragment) else { return Ok(()) };
+        let authenticated = self.is_usable();
+        let Some(message) = self.fragments.add(fragment, authenticated) else { return Ok(()) };
         let header = Header::parse(&message).map_err(|_| IgnoredReason::Fragment)?;
         // Whatever the fragments' own headers say of exchange and message ID: peers write the first exchange's there.
         let cookies = |header: &Header| (header.initiator_cookie, header.responder_cookie);

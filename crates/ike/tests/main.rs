@@ -1,0 +1,32 @@
+//! The tests of this crate that need two endpoints, or its public surface: one program, for what they share is large and
+//! compiled once. `flood` stands alone, since it counts what the whole program allocates.
+
+mod support;
+
+mod child_rekey;
+mod connect;
+mod crossings;
+mod cve_classes;
+mod hostile;
+mod ike_rekey;
+mod keys_known_answers;
+mod lifecycle;
+mod messages;
+mod model_check;
+mod mutation;
+mod nat;
+mod quirks;
+mod refusals;
+mod rekey_plain;
+mod three_days;
+mod unauthenticated;
+mod v1_agreement;
+mod v1_connect;
+mod v1_lifecycle;
+mod v1_proposals;
+mod v1_rekey;
+mod v1_wire;
+mod wire_codec;
+mod wire_identity;
+mod wire_proposals;
+mod wire_sk;
