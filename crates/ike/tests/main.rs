@@ -30,3 +30,16 @@ mod wire_codec;
 mod wire_identity;
 mod wire_proposals;
 mod wire_sk;
+
+#[test]
+fn every_file_of_tests_is_in_this_program() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+    let files = std::fs::read_dir(folder).expect("the folder of this file").flatten();
+    let names = files.filter_map(|file| file.file_name().to_str()?.strip_suffix(".rs").map(str::to_owned));
+    for name in names.filter(|name| !["main", "flood"].contains(&name.as_str())) {
+        assert!(
+            include_str!("main.rs").contains(&format!("\nmod {name};\n")),
+            "{name}.rs is not listed: nothing runs it"
+        );
+    }
+}

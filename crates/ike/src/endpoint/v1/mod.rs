@@ -187,14 +187,12 @@ impl Endpoint {
         now: Instant,
         work: impl FnOnce(&mut IsakmpSa, &mut Phase2, &mut Context<'_>) -> R,
     ) -> Option<R> {
-        let peer = self.v1.sas.get(&cookie)?.peer.name.clone();
-        let in_touch = self.v1_in_touch(&peer);
+        let sa = self.v1.sas.get(&cookie)?;
+        // What was shared when it began may be gone by the time it says so.
+        let initial_contact = if sa.is_usable() { sa.initial_contact } else { !self.v1_in_touch(&sa.peer.name) };
         let sa = self.v1.sas.get_mut(&cookie)?;
-        if !sa.is_usable() {
-            // What was shared when it began may be gone by the time it says so.
-            sa.initial_contact = !in_touch;
-        }
-        let phase2 = self.v1.phase2.entry(peer).or_default();
+        sa.initial_contact = initial_contact;
+        let phase2 = self.v1.phase2.entry(sa.peer.name.clone()).or_default();
         let mut cx = Context {
             now,
             rng: self.rng.as_mut(),

@@ -66,11 +66,11 @@ impl Message {
 #[derive(Default)]
 pub struct Messages {
     all: Vec<Message>,
-    index: BTreeMap<(Option<usize>, From, Vec<u8>), u16>,
+    index: BTreeMap<(Option<usize>, Endpoints, Vec<u8>), u16>,
 }
 
 /// A path that can be compared.
-type From = (std::net::SocketAddr, std::net::SocketAddr);
+type Endpoints = (std::net::SocketAddr, std::net::SocketAddr);
 
 impl Messages {
     /// The number of a message.
