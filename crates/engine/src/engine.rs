@@ -246,6 +246,10 @@ impl Engine {
             }
         }
         self.tell(events);
+        let pings = self.failover.keepalives(now);
+        if !pings.is_empty() {
+            self.outputs.push_back(Output::Inject(pings));
+        }
     }
 
     fn tell(&mut self, events: impl IntoIterator<Item = failover::Event>) {

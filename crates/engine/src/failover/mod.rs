@@ -9,9 +9,10 @@ mod record;
 mod watch;
 
 use crate::choice::Choice;
-use crate::desired::TunnelGroup;
+use crate::desired::{InsideAddresses, Tunnel, TunnelGroup};
 use group::{Group, Seen};
 use ike::config::PeerName;
+use packet::icmp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ use watch::{Act, Health, Watch};
 
 /// How often traffic is looked at while there is any.
 const SAMPLE: Duration = Duration::from_millis(10);
+/// In the pings of keepalives (RFC 792): nobody waits for their answers.
+const KEEPALIVE_IDENTIFIER: u16 = 0x7570;
 /// A sibling that was heard so lately needs no question before traffic moves to it.
 const LATELY: Duration = Duration::from_millis(100);
 
@@ -95,6 +98,42 @@ struct Member {
     group: PeerName,
     up: bool,
     watch: Watch,
+    /// The next ping of the far inside address, unless something passes before.
+    keepalive: Option<Keepalive>,
+}
+
+/// Keeps a tunnel from being idle, for peers that close those that are.
+#[derive(Debug)]
+struct Keepalive {
+    inside: InsideAddresses,
+    interval: Duration,
+    next: Instant,
+    sequence: u16,
+}
+
+impl Keepalive {
+    fn of(group: &TunnelGroup, tunnel: &Tunnel, now: Instant) -> Option<Keepalive> {
+        let (interval, inside) = (group.keepalive?, tunnel.inside?);
+        Some(Keepalive { inside, interval, next: now + interval, sequence: 0 })
+    }
+
+    /// The ping that is due; `idle_since` puts it off.
+    fn due(&mut self, idle_since: Instant, now: Instant) -> Option<Vec<u8>> {
+        if self.next > now {
+            return None;
+        }
+        let quiet_until = idle_since + self.interval;
+        if quiet_until > now {
+            self.next = quiet_until;
+            return None;
+        }
+        self.next = now + self.interval;
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut ping = Vec::new();
+        let InsideAddresses { local, remote, .. } = self.inside;
+        icmp::echo_request(local, remote, KEEPALIVE_IDENTIFIER, self.sequence, b"keepalive", &mut ping).ok()?;
+        Some(ping)
+    }
 }
 
 /// All groups of an engine.
@@ -126,8 +165,9 @@ impl Failover {
         let named: BTreeMap<&PeerName, &PeerName> = tunnels().map(|(name, tunnel)| (&tunnel.peer, name)).collect();
         self.members.retain(|peer, member| named.get(peer) == Some(&&member.group));
         for (group, tunnel) in tunnels() {
-            let fresh = || Member { group: group.clone(), up: false, watch: Watch::new(now) };
-            self.members.entry(tunnel.peer.clone()).or_insert_with(fresh);
+            let fresh = || Member { group: group.clone(), up: false, watch: Watch::new(now), keepalive: None };
+            let member = self.members.entry(tunnel.peer.clone()).or_insert_with(fresh);
+            member.keepalive = desired.get(group).and_then(|group| Keepalive::of(group, tunnel, now));
         }
         self.changed = true;
     }
@@ -233,7 +273,9 @@ impl Failover {
         let watches = self.members.values().filter(|member| member.up).filter_map(|member| member.watch.due());
         let held = self.members.values().filter_map(|member| member.watch.held_until());
         let choices = self.groups.values().filter_map(|group| group.next_choice(&self.seen(group)));
-        watches.chain(held).chain(choices).chain(self.next_sample).min()
+        let up = self.members.values().filter(|member| member.up);
+        let keepalives = up.filter_map(|member| member.keepalive.as_ref()).map(|keepalive| keepalive.next);
+        watches.chain(held).chain(choices).chain(keepalives).chain(self.next_sample).min()
     }
 
     /// Does what is due: whom to ask now, and what happened.
@@ -266,6 +308,12 @@ impl Failover {
         (ask, events)
     }
 
+    /// Pings for tunnels that have been idle for as long as their peers may be asked to bear.
+    pub(crate) fn keepalives(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        let up = self.members.values_mut().filter(|member| member.up);
+        up.filter_map(|member| member.keepalive.as_mut()?.due(member.watch.last_traffic(), now)).collect()
+    }
+
     /// Before traffic moves, those that it may move to are asked, too: if nobody answers, moving gains nothing.
     fn ask_siblings(&mut self, group: &PeerName, peer: &PeerName, now: Instant) -> Vec<PeerName> {
         let siblings = self.members.iter_mut().filter(|(name, member)| {
@@ -282,7 +330,7 @@ impl Failover {
     }
 
     fn seen(&self, group: &Group) -> Vec<Seen> {
-        let seen = |tunnel: &crate::desired::Tunnel| {
+        let seen = |tunnel: &Tunnel| {
             let member = self.members.get(&tunnel.peer);
             Seen {
                 up: member.is_some_and(|member| member.up),

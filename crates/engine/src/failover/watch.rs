@@ -142,6 +142,11 @@ impl Watch {
         now < self.active_until || !matches!(self.state, State::Carries) || self.unanswered.is_some()
     }
 
+    /// When something passed last, either way.
+    pub(crate) fn last_traffic(&self) -> Instant {
+        self.active_until.checked_sub(ACTIVE).unwrap_or(self.active_until)
+    }
+
     /// Takes a sample: whether packets were sent, and authentic ones received, since the last.
     pub(crate) fn saw(&mut self, sent: bool, received: bool, now: Instant) {
         if sent || received {

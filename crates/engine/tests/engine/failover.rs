@@ -49,6 +49,21 @@ fn two_tunnels(node: NodeId, desired: &mut DesiredState) {
     desired.groups = [(PeerName::from("vpn"), group)].into();
 }
 
+/// Everything is protected, and the tunnels have inside addresses.
+fn with_insides(node: NodeId, desired: &mut DesiredState) {
+    for connection in desired.connections.values_mut() {
+        for child in &mut connection.peer.children {
+            child.local = vec!["0.0.0.0/0".parse().unwrap()];
+            child.remote = vec!["0.0.0.0/0".parse().unwrap()];
+        }
+    }
+    for group in desired.groups.values_mut() {
+        for (index, tunnel) in group.tunnels.iter_mut().enumerate() {
+            tunnel.inside = Some(inside(index, node));
+        }
+    }
+}
+
 /// Two gateways with two tunnels between them, both up.
 fn pair(seed: u64, link: Link, change: impl Fn(NodeId, &mut DesiredState)) -> Pair {
     let mut pair = Pair::new(seed, link, false, |node, desired| {
@@ -281,19 +296,7 @@ fn a_silent_tunnel_is_deleted_by_dpd_and_made_again_when_the_path_is_back() {
 
 #[test]
 fn the_far_inside_address_of_each_tunnel_is_reached_through_that_tunnel() {
-    let mut pair = pair(1, Link::PERFECT, |node, desired| {
-        for connection in desired.connections.values_mut() {
-            for child in &mut connection.peer.children {
-                child.local = vec!["0.0.0.0/0".parse().unwrap()];
-                child.remote = vec!["0.0.0.0/0".parse().unwrap()];
-            }
-        }
-        for group in desired.groups.values_mut() {
-            for (index, tunnel) in group.tunnels.iter_mut().enumerate() {
-                tunnel.inside = Some(inside(index, node));
-            }
-        }
-    });
+    let mut pair = pair(1, Link::PERFECT, with_insides);
     for (index, name) in TUNNELS.into_iter().enumerate() {
         let (ours, wanted) = (inside(index, A), name.to_owned());
         let mut ping = Vec::new();
@@ -305,6 +308,29 @@ fn the_far_inside_address_of_each_tunnel_is_reached_through_that_tunnel() {
         assert_eq!(pair.pass(A, &VnetHeader::NONE, &ping), [ping], "{}", pair.dump());
     }
     assert_ne!(host(A, false), inside(0, A).local);
+}
+
+#[test]
+fn an_idle_tunnel_is_pinged_inside_and_a_busy_one_is_not() {
+    let mut pair = pair(1, Link::PERFECT, |node, desired| {
+        with_insides(node, desired);
+        desired.groups.values_mut().for_each(|group| group.keepalive = (node == A).then_some(seconds(5)));
+    });
+    let pings = |pair: &mut Pair| -> Vec<IpAddr> {
+        let delivered = std::mem::take(&mut pair.gateway_mut(B).delivered);
+        delivered.iter().filter_map(|packet| icmp::parse_echo(packet)).map(|echo| echo.destination).collect()
+    };
+    pair.run(seconds(26));
+    let found = pings(&mut pair);
+    for tunnel in 0..2 {
+        let count = found.iter().filter(|address| **address == inside(tunnel, A).remote).count();
+        assert!((4..=6).contains(&count), "{count} of tunnel {tunnel}\n{}", pair.dump());
+    }
+    pair.start_streams(10);
+    pair.run(seconds(26));
+    let found = pings(&mut pair);
+    assert!(found.iter().all(|address| *address == inside(1, A).remote), "the first tunnel carries: {found:?}");
+    assert!((4..=6).contains(&found.len()), "{found:?}");
 }
 
 #[test]
