@@ -13,6 +13,7 @@ pub mod strongswan;
 pub mod sys;
 pub mod topology;
 pub mod traffic;
+pub mod two_paths;
 pub mod underpass;
 pub mod vici_text;
 pub mod world;

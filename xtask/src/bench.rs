@@ -9,6 +9,7 @@
 //! read. A variant whose peer is missing is skipped, and then the run fails unless `--allow-missing`.
 
 mod cpu;
+mod failover;
 mod load;
 mod table;
 mod variant;
@@ -21,12 +22,18 @@ use variant::{Tunnel, Variant};
 
 /// What `cargo xtask bench` accepts.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "Examples:
   cargo xtask bench                              every variant, 3 rounds of 4 s, 1 and 8 streams
   cargo xtask bench --rounds 5 --seconds 8       calmer figures
   cargo xtask bench --variant underpass          ours alone
-  cargo xtask bench --allow-missing              where strongSwan is not installed")]
+  cargo xtask bench --allow-missing              where strongSwan is not installed
+  cargo xtask bench failover                     how long an interruption takes when one of two tunnels goes",
+    args_conflicts_with_subcommands = true
+)]
 pub struct BenchArguments {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Rounds; in each one every variant has its turn
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
@@ -47,11 +54,21 @@ pub struct BenchArguments {
     allow_missing: bool,
 }
 
+/// What else is measured.
+#[derive(clap::Subcommand)]
+enum Other {
+    /// How long traffic is interrupted when one of two tunnels goes
+    Failover(failover::FailoverArguments),
+}
+
 /// A variant that cannot run here, and why.
 type Missing = (Variant, String);
 
 /// Runs the task.
 pub fn main(arguments: &BenchArguments) -> Fallible<()> {
+    if let Some(Other::Failover(arguments)) = &arguments.other {
+        return failover::main(arguments);
+    }
     if !arguments.no_build {
         run(&mut cargo(&["build", "--release", "--workspace", "--bins"]))?;
     }

@@ -8,8 +8,7 @@ use crypto::{CbcIv, Rng};
 use ike::config::{ChildName, Lifetime, PeerName};
 use ike::event::{ChildId, ChildInstall};
 use ipsec::{
-    Encapsulation, EspSuite, InboundSa, OutboundSa, SaError, SaLimits, SelectorPair, Spd, SpiPair,
-    TunnelPolicy,
+    Encapsulation, EspSuite, InboundSa, OutboundSa, SaError, SaLimits, SelectorPair, Spd, SpiPair, TunnelPolicy,
 };
 use packet::IpVersion;
 use std::collections::{BTreeMap, BTreeSet};

@@ -261,8 +261,14 @@ impl Engine {
         let heard = (!self.children.by_id.is_empty()).then_some(self.next_heard);
         let waiting = self.waiting.values().map(|waiting| waiting.since + WAITING_TIME).min();
         let failover = self.failover.due();
-        let due =
-            [self.endpoint.poll_timeout(), self.children.next_expiry(), self.paths.next_expiry(), heard, waiting, failover];
+        let due = [
+            self.endpoint.poll_timeout(),
+            self.children.next_expiry(),
+            self.paths.next_expiry(),
+            heard,
+            waiting,
+            failover,
+        ];
         due.into_iter().flatten().min()
     }
 

@@ -67,9 +67,9 @@ impl PathMtus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failover::Failover;
     use crate::Engine;
     use crate::desired::DesiredState;
+    use crate::failover::Failover;
     use crate::tests::{connection, selector};
     use crypto::{Cipher, SeededRng, SimProvider};
     use ike::config::Lifetime;

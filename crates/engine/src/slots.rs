@@ -32,7 +32,9 @@ impl Children {
                 let name = &config.name;
                 let (members, choice) = match group {
                     // The first of its tunnels speaks for all.
-                    Some((group, _)) if group.tunnels.first().is_none_or(|first| shared.contains(&(&first.peer, name))) => {
+                    Some((group, _))
+                        if group.tunnels.first().is_none_or(|first| shared.contains(&(&first.peer, name))) =>
+                    {
                         continue;
                     }
                     Some((group, choice)) => {
@@ -43,7 +45,9 @@ impl Children {
                         let members = peers.map(|peer| self.member(peer, name, start(peer), path_mtu));
                         (members.collect(), Arc::clone(choice))
                     }
-                    None => (vec![self.member(&connection.peer.name, name, Some(config.start), path_mtu)], Arc::default()),
+                    None => {
+                        (vec![self.member(&connection.peer.name, name, Some(config.start), path_mtu)], Arc::default())
+                    }
                 };
                 policies.push(protect(format!("{}/{name}", connection.peer.name), slots.len(), config));
                 slots.push(Slot { members, choice });
@@ -76,7 +80,13 @@ impl Children {
         }
     }
 
-    fn member(&self, peer: &PeerName, child: &ChildName, start: Option<StartPolicy>, path_mtu: PathMtuOf<'_>) -> Member {
+    fn member(
+        &self,
+        peer: &PeerName,
+        child: &ChildName,
+        start: Option<StartPolicy>,
+        path_mtu: PathMtuOf<'_>,
+    ) -> Member {
         let active = self.of(peer, child).into_iter().filter(|(_, child)| child.is_sent_on());
         let outbound = active.map(|(id, child)| Arc::new(child.outbound_entry(id, path_mtu(child)))).collect();
         Member::new(peer, child, start == Some(StartPolicy::OnDemand), outbound)

@@ -2,7 +2,7 @@
 
 mod cavp;
 mod delete;
-pub mod failover;
+mod failover;
 mod ike_scan;
 mod libreswan;
 mod loss_of_peer;

@@ -77,9 +77,8 @@ impl Group {
     fn best(&self, seen: &[Seen], now: Instant) -> Option<usize> {
         let is_current = |index: usize| self.current == Some(index);
         let present = self.current.and_then(|index| seen.get(index)).filter(|one| one.up);
-        let going_back_is_early = present
-            .and_then(|one| one.suspect_since)
-            .is_some_and(|since| now.saturating_duration_since(since) < BACK);
+        let going_back_is_early =
+            present.and_then(|one| one.suspect_since).is_some_and(|since| now.saturating_duration_since(since) < BACK);
         let rank = |index: usize, one: &Seen| match one.health {
             // Silence alone moves nothing: it has to be found suspect first.
             Health::Asked if is_current(index) => Health::Good,

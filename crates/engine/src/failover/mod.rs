@@ -161,7 +161,8 @@ impl Failover {
         for (name, config) in desired {
             self.groups.entry(name.clone()).or_insert_with(|| Group::new(config.clone()));
         }
-        let tunnels = || desired.iter().flat_map(|(name, group)| group.tunnels.iter().map(move |tunnel| (name, tunnel)));
+        let tunnels =
+            || desired.iter().flat_map(|(name, group)| group.tunnels.iter().map(move |tunnel| (name, tunnel)));
         let named: BTreeMap<&PeerName, &PeerName> = tunnels().map(|(name, tunnel)| (&tunnel.peer, name)).collect();
         self.members.retain(|peer, member| named.get(peer) == Some(&&member.group));
         for (group, tunnel) in tunnels() {
@@ -237,7 +238,11 @@ impl Failover {
     }
 
     /// Asks `last_heard` whether peers that nothing was heard of have said something by IKE.
-    pub(crate) fn look_for_life(&mut self, last_heard: impl Fn(&PeerName) -> Option<Instant>, now: Instant) -> Vec<Event> {
+    pub(crate) fn look_for_life(
+        &mut self,
+        last_heard: impl Fn(&PeerName) -> Option<Instant>,
+        now: Instant,
+    ) -> Vec<Event> {
         let silent = |member: &Member| matches!(member.watch.health(), Health::Asked | Health::Suspect);
         let silent = self.members.iter().filter(|(_, member)| silent(member)).map(|(peer, _)| peer);
         let heard: Vec<PeerName> = silent.filter(|peer| last_heard(peer) == Some(now)).cloned().collect();
@@ -399,11 +404,7 @@ impl Failover {
                 (true, Health::Held, false) => "held",
                 (true, Health::Good | Health::Asked, false) => "standby",
             };
-            TunnelView {
-                role,
-                rtt: watch.and_then(Watch::rtt),
-                held_until: watch.and_then(Watch::held_until),
-            }
+            TunnelView { role, rtt: watch.and_then(Watch::rtt), held_until: watch.and_then(Watch::held_until) }
         });
         Some((tunnels.collect(), group))
     }

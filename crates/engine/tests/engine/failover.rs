@@ -254,12 +254,8 @@ fn where_the_whole_uplink_is_gone_nothing_is_gained_by_moving() {
 
 #[test]
 fn loss_and_jitter_move_traffic_at_most_once_a_minute() {
-    let bad = Link {
-        loss: 0.3,
-        delay_min: Duration::from_millis(1),
-        delay_max: Duration::from_millis(200),
-        ..Link::PERFECT
-    };
+    let bad =
+        Link { loss: 0.3, delay_min: Duration::from_millis(1), delay_max: Duration::from_millis(200), ..Link::PERFECT };
     for (seed, rate) in [(1, 1), (2, 1), (3, 5), (4, 5), (5, 50), (6, 1000)] {
         let mut pair = pair(seed, Link::PERFECT, |_, _| {});
         pair.lab.network.set_link(bad);
@@ -308,7 +304,8 @@ fn a_silent_tunnel_is_deleted_by_dpd_and_made_again_when_the_path_is_back() {
     cut(&mut pair, 0);
     pair.run(seconds(50));
     for node in [A, B] {
-        let count = pair.gateway(node).engine.endpoint().sas_of(&"vpn-1".into()).filter(|sa| sa.is_established()).count();
+        let count =
+            pair.gateway(node).engine.endpoint().sas_of(&"vpn-1".into()).filter(|sa| sa.is_established()).count();
         assert_eq!(count, 0, "dead after the configured 30 s\n{}", pair.dump());
     }
     pair.lab.network.heal_all();
