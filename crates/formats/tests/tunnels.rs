@@ -1,4 +1,5 @@
 //! Connections of several tunnels: what they become, and what only several tunnels can get wrong.
+#![allow(clippy::unwrap_used, clippy::panic)] // a helper of a test may fail the test
 
 use engine::desired::GroupMode;
 use formats::underpass_toml::{Loaded, parse};

@@ -1,8 +1,10 @@
 //! What an endpoint tells its owner: datagrams to send, SAs to install, and typed events that an operator can read.
 
 mod ignored;
+mod sign;
 
 pub use ignored::IgnoredReason;
+pub use sign::Sign;
 
 use crate::config::{ChildName, Lifetime, Path, PeerName, Version, Versions};
 use crate::id::Id;
@@ -16,16 +18,6 @@ use std::time::Duration;
 /// A CHILD_SA, for as long as the endpoint lives. Survives a rekey of the IKE SA, not its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ChildId(pub u64);
-
-/// A sign of whether what we send reaches a peer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sign {
-    /// It answered a question of ours.
-    Answered,
-    /// It repeats a request that was answered: our answers do not reach it, or its repeats were under way already. Anybody may
-    /// have recorded the request and send it again, so this is a hint and proves nothing.
-    AskedAgain,
-}
 
 /// What comes out of [`crate::Endpoint::poll_output`], in the order in which it must be carried out.
 #[derive(Debug)]

@@ -1,0 +1,11 @@
+//! Whether what we send reaches a peer: for whoever has another way to it.
+
+/// A sign of whether what we send reaches a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sign {
+    /// It answered a question of ours.
+    Answered,
+    /// It repeats a request that was answered: our answers do not reach it, or its repeats were under way already. Anybody may
+    /// have recorded the request and send it again, so this is a hint and proves nothing.
+    AskedAgain,
+}
