@@ -15,6 +15,7 @@ pub mod desired;
 mod engine;
 pub mod path;
 mod path_mtu;
+pub mod reason;
 pub mod record;
 pub mod routes;
 pub mod status;
