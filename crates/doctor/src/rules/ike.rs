@@ -64,9 +64,15 @@ fn with_far(finding: Finding, event: &Event) -> Finding {
 fn versions(tunnel: &Tunnel<'_>) -> Option<Finding> {
     let differ =
         |trouble: &Trouble<'_>| trouble.reason == "version_mismatch" || notify_is(trouble, "INVALID_MAJOR_VERSION");
-    let trouble = trouble_of(tunnel, differ)?;
     let configured = tunnel.config.and_then(|config| config.versions.as_deref());
-    Some(trouble.finding(IKE_01, tunnel).shown_by_all(configured.map(|word| format!("ike_version here: {word}"))))
+    let configured = configured.map(|word| format!("ike_version here: {word}"));
+    if let Some(trouble) = trouble_of(tunnel, differ) {
+        return Some(trouble.finding(IKE_01, tunnel).shown_by_all(configured));
+    }
+    // Some answer the other version with an error of their own, or with silence.
+    let far = reason_at_the_far_end(tunnel, &["version_mismatch"])?;
+    let trouble = trouble_of(tunnel, |trouble| matches!(trouble.reason, "refused" | "no_answer"))?;
+    Some(with_far(trouble.finding(IKE_01, tunnel), far).shown_by_all(configured))
 }
 
 fn modes(tunnel: &Tunnel<'_>) -> Option<Finding> {
@@ -224,14 +230,30 @@ fn other_refusal(tunnel: &Tunnel<'_>) -> Option<Finding> {
     trouble_of(tunnel, other).map(|trouble| trouble.finding(IKE_15, tunnel).confidence(Confidence::Likely))
 }
 
+/// Moments in which both ends replaced the same SA.
+fn collisions_of<'e>(tunnel: &Tunnel<'e>) -> Vec<&'e Event> {
+    let rekeyed = |event: &&&Event| matches!(event.event.as_str(), "child_sa_rekeyed" | "ike_sa_rekeyed");
+    let rekeys: Vec<&Event> = tunnel.events.iter().filter(rekeyed).copied().collect();
+    let at = |event: &Event| Evidence::seconds(event.time.as_deref());
+    let together = |pair: &&[&Event]| match pair {
+        [a, b] => {
+            let near = at(a).zip(at(b)).is_some_and(|(a, b)| a.abs_diff(b) <= 1);
+            near && a.event == b.event && a.child == b.child
+        }
+        _ => false,
+    };
+    let mut found: Vec<&Event> = rekeys.windows(2).filter(together).filter_map(|pair| pair.last().copied()).collect();
+    found.extend(tunnel.events.iter().filter(|event| event.reason.as_deref() == Some("redundant")));
+    found
+}
+
 fn collisions(tunnel: &Tunnel<'_>) -> Option<Finding> {
-    let redundant: Vec<&&Event> =
-        tunnel.events.iter().filter(|event| event.reason.as_deref() == Some("redundant")).collect();
-    if redundant.len() < COLLISIONS {
+    let found = collisions_of(tunnel);
+    if found.len() < COLLISIONS {
         return None;
     }
-    let times: Vec<&str> = redundant.iter().rev().take(3).filter_map(|event| event.time.as_deref()).collect();
-    let line = format!("{} SAs were redundant after a collision, last at {}", redundant.len(), times.join(", "));
+    let times: Vec<&str> = found.iter().rev().take(3).filter_map(|event| event.time.as_deref()).collect();
+    let line = format!("{} times both ends replaced an SA at once, last at {}", found.len(), times.join(", "));
     Some(Finding::new(IKE_12).of(tunnel.name).advice().confidence(Confidence::Likely).shown_by(line))
 }
 

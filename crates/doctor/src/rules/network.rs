@@ -66,6 +66,12 @@ fn first_unanswered(tunnel: &Tunnel<'_>) -> Option<String> {
         .ike
         .as_ref()
         .is_none_or(|ike| ike.role.as_deref() != Some("responder") && ike.suite.as_deref().is_none_or(str::is_empty));
+    // Its later messages got no answer before: then the first one did, and does again. Port 4500 comes after it, too.
+    let sibling = |text: &Option<String>| text.as_deref().and_then(port_of) == Some(4500);
+    let answered = sibling(&live.local) && tunnel.config.is_none_or(|config| config.remote_port != Some(4500));
+    if answered || later_unanswered(tunnel).is_some() {
+        return None;
+    }
     let begun = tunnel.events_of("connecting").next()?;
     let since = Evidence::seconds(begun.time.as_deref())?;
     let waited = tunnel.evidence.now()?.saturating_sub(since);

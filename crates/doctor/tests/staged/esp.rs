@@ -76,7 +76,11 @@ fn packets_altered_on_the_way_are_esp_03() {
 
 #[test]
 fn packets_reordered_beyond_the_window_are_esp_04() {
-    let mut pair = Pair::connected(|_, desired| child_of(desired).replay_window = 64);
+    let mut pair = Pair::connected(|_, desired| {
+        let child = child_of(desired);
+        child.replay_window = 64;
+        child.proposals = vec!["aes128gcm16-noesn".parse().unwrap()];
+    });
     let held = pair.lab.network.hold(|datagram| datagram.to.port() == ESP_PORT);
     send(&mut pair, A, 20);
     let late: Vec<Vec<u8>> = pair.lab.network.held(held).map(|datagram| datagram.payload.clone()).collect();
@@ -90,6 +94,24 @@ fn packets_reordered_beyond_the_window_are_esp_04() {
     pair.run(seconds(1));
     let report = expect_at(&pair, B, ESP_04);
     assert!(words(&report).contains("20 packets") && words(&report).contains("64"), "{}", words(&report));
+}
+
+#[test]
+fn late_packets_of_extended_sequence_numbers_look_like_damage_and_that_is_said() {
+    let mut pair = Pair::connected(|_, desired| child_of(desired).replay_window = 64);
+    let held = pair.lab.network.hold(|datagram| datagram.to.port() == ESP_PORT);
+    send(&mut pair, A, 20);
+    let late: Vec<Vec<u8>> = pair.lab.network.held(held).map(|datagram| datagram.payload.clone()).collect();
+    let now = pair.now();
+    pair.lab.network.discard(now, held);
+    send(&mut pair, A, 100);
+    for payload in late {
+        let now = pair.now();
+        pair.lab.network.send(now, esp(A), esp(B), payload);
+    }
+    pair.run(seconds(1));
+    let report = expect_at(&pair, B, ESP_03);
+    assert!(words(&report).contains("ESP-04"), "{}", words(&report));
 }
 
 #[test]

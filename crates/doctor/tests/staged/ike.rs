@@ -38,7 +38,11 @@ fn versions_that_differ_are_ike_01_at_both_ends() {
         });
         let report = expect_at(&pair, B, IKE_01);
         assert!(words(&report).contains("ikev1") && words(&report).contains("IKEv"), "{}", words(&report));
-        expect_at(&pair, A, IKE_01);
+        // A peer that has IKEv1 alone answers IKEv2 as if it were a matter of algorithms.
+        expect(&pair, &with_far(&pair, A), IKE_01);
+        if v1 == A {
+            expect_at(&pair, A, IKE_01);
+        }
     }
 }
 
@@ -117,19 +121,13 @@ fn a_peer_that_asks_for_somebody_else_is_ike_05() {
 }
 
 #[test]
-fn main_mode_against_aggressive_mode_is_ike_07() {
-    for aggressive in [A, B] {
-        let pair = after(60, |node, desired| {
-            legacy(desired);
-            connection(desired).peer.aggressive = node == aggressive;
-        });
-        let report = expect_at(&pair, B, IKE_07);
-        assert!(
-            words(&report).contains("main mode") && words(&report).contains("aggressive mode"),
-            "{}",
-            words(&report)
-        );
-    }
+fn aggressive_mode_against_main_mode_is_ike_07() {
+    let pair = after(60, |node, desired| {
+        legacy(desired);
+        connection(desired).peer.aggressive = node == A;
+    });
+    let report = expect_at(&pair, B, IKE_07);
+    assert!(words(&report).contains("main mode") && words(&report).contains("aggressive mode"), "{}", words(&report));
 }
 
 #[test]
@@ -249,28 +247,23 @@ fn a_replaced_end_that_nobody_calls_is_ike_14() {
 }
 
 #[test]
-fn groups_that_ping_pong_are_ike_03() {
-    // The peer says of every group that it wants another one.
+fn a_peer_that_wants_a_group_that_is_not_offered_is_ike_03() {
     let mut pair = Pair::new(1, Link::PERFECT, false, |_, desired| {
         connection(desired).peer.proposals = proposal("aes256-sha256-modp2048-ecp256");
     });
     let held = pair.lab.network.hold(|datagram| datagram.to.port() == IKE_PORT && datagram.to.ip() == outer(B, false));
     pair.apply(A);
-    for round in 0..40_u16 {
-        pair.run(seconds(4));
-        let requests: Vec<Vec<u8>> = pair.lab.network.held(held).map(|datagram| datagram.payload.clone()).collect();
-        let Some(request) = requests.last() else { continue };
-        // INVALID_KE_PAYLOAD (RFC 7296 §1.3) with the group that was not sent: modp2048 is 14, ecp256 19.
-        let group: u16 = if round % 2 == 0 { 19 } else { 14 };
-        let mut answer = vec![0];
-        answer.extend_from_slice(&request[1..9]);
-        answer.extend([0; 8]);
-        answer.extend([41, 0x20, 34, 0x20, 0, 0, 0, 0, 0, 0, 0, 38]);
-        answer.extend([0, 0, 0, 10, 0, 0, 0, 17]);
-        answer.extend(group.to_be_bytes());
-        let now = pair.now();
-        pair.lab.network.send(now, socket(B, IKE_PORT), socket(A, IKE_PORT), answer);
-    }
-    pair.run(seconds(100));
-    expect_at(&pair, A, IKE_03);
+    pair.run(seconds(1));
+    let request = pair.lab.network.held(held).next().unwrap().payload.clone();
+    // INVALID_KE_PAYLOAD (RFC 7296 §1.3), in an answer to IKE_SA_INIT, with group 5.
+    let mut answer = vec![0];
+    answer.extend_from_slice(&request[1..9]);
+    answer.extend([0; 8]);
+    answer.extend([41, 0x20, 34, 0x20, 0, 0, 0, 0, 0, 0, 0, 38]);
+    answer.extend([0, 0, 0, 10, 0, 0, 0, 17, 0, 5]);
+    let now = pair.now();
+    pair.lab.network.send(now, socket(B, IKE_PORT), socket(A, IKE_PORT), answer);
+    pair.run(seconds(10));
+    let report = expect_at(&pair, A, IKE_03);
+    assert!(words(&report).contains("INVALID_KE_PAYLOAD") && words(&report).contains("modp2048"), "{}", words(&report));
 }
