@@ -26,17 +26,20 @@ pub use finding::{Confidence, Finding, Report, Verdict, Weight};
 
 use tunnel::Tunnel;
 
-/// What the evidence shows, of all connections or of one alone.
+/// What the evidence shows, of all connections or of one alone: a tunnel, or all tunnels of a connection that has several.
 pub fn diagnose(evidence: &Evidence, connection: Option<&str>) -> Report {
-    let tunnels: Vec<Tunnel<'_>> =
-        Tunnel::all(evidence).into_iter().filter(|tunnel| connection.is_none_or(|name| name == tunnel.name)).collect();
+    let asked = |tunnel: &Tunnel<'_>| {
+        let group = tunnel.config.and_then(|config| config.group.as_deref());
+        connection.is_none_or(|name| name == tunnel.name || Some(name) == group)
+    };
+    let tunnels: Vec<Tunnel<'_>> = Tunnel::all(evidence).into_iter().filter(asked).collect();
     let mut found: Vec<Finding> = rules::GATEWAY.iter().filter_map(|rule| rule(evidence)).collect();
     for tunnel in &tunnels {
         found.extend(rules::TUNNEL.iter().flat_map(|rules| rules.iter()).filter_map(|rule| rule(tunnel)));
     }
-    if let Some(name) = connection {
-        found.retain(|finding| finding.tunnel.as_deref().is_none_or(|tunnel| tunnel == name));
-    }
+    found.retain(|finding| {
+        finding.tunnel.as_deref().is_none_or(|name| tunnels.iter().any(|tunnel| tunnel.name == name))
+    });
     let state = |tunnel: &Tunnel<'_>| tunnel.live.map(|live| live.state.clone());
     let names = tunnels.iter().map(|tunnel| (tunnel.name.to_owned(), state(tunnel))).collect();
     Report::rank(found, names, evidence.taken.clone(), evidence.not_known.clone())

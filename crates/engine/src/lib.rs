@@ -11,13 +11,16 @@
 //! ```
 
 mod children;
+pub mod choice;
 pub mod desired;
 mod engine;
+pub mod failover;
 pub mod path;
 mod path_mtu;
 pub mod reason;
 pub mod record;
 pub mod routes;
+mod slots;
 pub mod status;
 pub mod table;
 

@@ -75,11 +75,11 @@ impl std::fmt::Display for Record {
 }
 
 impl Record {
-    fn new(level: Level, event: &'static str, message: String) -> Record {
+    pub(crate) fn new(level: Level, event: &'static str, message: String) -> Record {
         Record { level, event, message, connection: None, child: None, reason: None, fields: Vec::new() }
     }
 
-    fn of(mut self, connection: &impl ToString) -> Record {
+    pub(crate) fn of(mut self, connection: &impl ToString) -> Record {
         self.connection = Some(connection.to_string());
         self
     }
@@ -89,13 +89,18 @@ impl Record {
         self
     }
 
-    fn because(mut self, reason: &DownReason) -> Record {
-        self.reason = Some(reason.code());
-        self.fields.extend(crate::reason::details(reason));
+    pub(crate) fn because(mut self, reason: &'static str) -> Record {
+        self.reason = Some(reason);
         self
     }
 
-    fn with(mut self, name: &'static str, value: impl ToString) -> Record {
+    /// Why something is not up, with the values in it.
+    fn why(mut self, reason: &DownReason) -> Record {
+        self.fields.extend(crate::reason::details(reason));
+        self.because(reason.code())
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Record {
         self.fields.push((name, value.to_string()));
         self
     }
@@ -133,7 +138,7 @@ impl From<&Event> for Record {
             Event::ChildSaUp { .. } | Event::ChildSaDown { .. } | Event::ChildFailed { .. } => of_child(event),
             Event::Rejected { path, peer, reason } => {
                 let message = format!("refused {}: {reason}", path.remote);
-                let record = Record::new(Level::Warn, "rejected", message).because(reason).with("remote", path.remote);
+                let record = Record::new(Level::Warn, "rejected", message).why(reason).with("remote", path.remote);
                 match peer {
                     Some(peer) => record.of(peer),
                     None => record,
@@ -159,8 +164,7 @@ impl From<&Event> for Record {
             }
             Event::Ignored { path, reason } => {
                 let message = format!("ignored a datagram from {}: {}", path.remote, reason.name());
-                let record = Record::new(Level::Debug, "ignored", message).with("remote", path.remote);
-                Record { reason: Some(reason.name()), ..record }
+                Record::new(Level::Debug, "ignored", message).because(reason.name()).with("remote", path.remote)
             }
         }
     }
@@ -204,7 +208,7 @@ fn of_ike(event: &Event) -> Record {
         Event::IkeSaDown { peer, local_spi, reason } => {
             Record::new(Level::Warn, "ike_sa_down", format!("IKE SA down: {reason}"))
                 .of(peer)
-                .because(reason)
+                .why(reason)
                 .with("local_spi", local_spi)
         }
         Event::ConnectFailed { peer, reason, retry_in } => {
@@ -212,7 +216,7 @@ fn of_ike(event: &Event) -> Record {
                 Some(pause) => format!("next try in {:.1} s", pause.as_secs_f32()),
                 None => "not tried again".to_owned(),
             };
-            Record::new(Level::Warn, "connect_failed", format!("not up: {reason} ({again})")).of(peer).because(reason)
+            Record::new(Level::Warn, "connect_failed", format!("not up: {reason} ({again})")).of(peer).why(reason)
         }
         _ => Record::new(Level::Debug, "event", String::new()),
     }
@@ -237,13 +241,13 @@ fn of_child(event: &Event) -> Record {
             Record::new(Level::Warn, "child_sa_down", format!("child SA down: {reason}"))
                 .of(peer)
                 .child(name)
-                .because(reason)
+                .why(reason)
         }
         Event::ChildFailed { peer, name, reason, rekey } => {
             let what = if *rekey { "rekey refused, the old SA stays" } else { "child SA not up" };
             let record = Record::new(Level::Warn, "child_failed", format!("{what}: {reason}"))
                 .of(peer)
-                .because(reason)
+                .why(reason)
                 .with("rekey", rekey);
             match name {
                 Some(name) => record.child(name),
@@ -260,7 +264,7 @@ fn of_agreement(event: &Event) -> Record {
         Event::FellBack { peer, from, to, reason } => {
             Record::new(Level::Warn, "fell_back", format!("{from} failed, the next try is {to}: {reason}"))
                 .of(peer)
-                .because(reason)
+                .why(reason)
                 .with("from", from.name())
                 .with("to", to.name())
         }

@@ -82,7 +82,9 @@ pub struct ConnectionConfig {
     pub force_encapsulation: Option<bool>,
     /// UDP port of the first message.
     pub remote_port: Option<u16>,
-    /// Tunnels of a connection that should have two; none where it is no such connection.
+    /// The connection that it is a tunnel of.
+    pub group: Option<String>,
+    /// How many tunnels that has.
     pub tunnels: Option<u32>,
     /// Prefixes routed into the tunnel.
     pub routes: Vec<String>,
@@ -121,7 +123,7 @@ impl Configuration {
             nat_port: Some(state.gateway.endpoint.nat_port),
             path_mtu: Some(state.gateway.path_mtu),
             clamp_mss: Some(state.gateway.clamp_mss),
-            connections: state.connections.values().map(of_connection).collect(),
+            connections: state.connections.values().map(|connection| of_connection(connection, state)).collect(),
             ..Configuration::default()
         }
     }
@@ -151,8 +153,9 @@ impl From<&Diagnostic> for Problem {
     }
 }
 
-fn of_connection(connection: &Connection) -> ConnectionConfig {
+fn of_connection(connection: &Connection, state: &DesiredState) -> ConnectionConfig {
     let peer = &connection.peer;
+    let group = state.groups.iter().find(|(_, group)| group.peers().any(|member| *member == peer.name));
     ConnectionConfig {
         name: peer.name.to_string(),
         local_address: peer.local_address,
@@ -169,7 +172,8 @@ fn of_connection(connection: &Connection) -> ConnectionConfig {
         fragmentation_bytes: peer.fragment_size,
         force_encapsulation: Some(peer.encapsulation == EncapsulationPolicy::Force),
         remote_port: Some(peer.remote_port),
-        tunnels: None,
+        group: group.map(|(name, _)| name.to_string()),
+        tunnels: group.and_then(|(_, group)| u32::try_from(group.tunnels.len()).ok()),
         routes: connection.routes.iter().map(|(address, length)| format!("{address}/{length}")).collect(),
         children: peer.children.iter().map(of_child).collect(),
     }

@@ -162,10 +162,10 @@ fn nobody_starts(tunnel: &Tunnel<'_>) -> Option<Finding> {
 }
 
 fn single_tunnel(tunnel: &Tunnel<'_>) -> Option<Finding> {
-    let tunnels = tunnel.config?.tunnels?;
-    (tunnels == 1).then(|| {
-        Finding::new(CFG_05).of(tunnel.name).advice().shown_by("one tunnel is configured, the service has two")
-    })
+    let config = tunnel.config.filter(|config| config.tunnels == Some(1))?;
+    let whole = config.group.as_deref().unwrap_or(tunnel.name);
+    let line = format!("{whole} is a connection of several tunnels, and has {} alone", tunnel.name);
+    Some(Finding::new(CFG_05).of(tunnel.name).advice().shown_by(line))
 }
 
 /// What was agreed on, and aggressive mode.

@@ -156,7 +156,8 @@ fn nothing_comes_back(tunnel: &Tunnel<'_>) -> Option<Finding> {
     // Something comes back, and is dropped here for a reason that has its own code.
     let dropped = ["authentication", "malformed", "next_header", "selector"];
     let arrives = dropped.iter().any(|reason| tunnel.evidence.drops(reason) >= FEW);
-    if arrives || truncation_event(tunnel).is_some() || peer_does_not_send(tunnel).is_some() {
+    let explained = super::routing::asymmetric(tunnel).is_some() || peer_does_not_send(tunnel).is_some();
+    if arrives || explained || truncation_event(tunnel).is_some() {
         return None;
     }
     let theirs = far_child(tunnel, ours);

@@ -155,7 +155,7 @@ fn traffic(connection: &LiveConnection) -> (u64, u64) {
     (sum(|child| child.packets_in), sum(|child| child.packets_out))
 }
 
-fn asymmetric(tunnel: &Tunnel<'_>) -> Option<Finding> {
+pub(super) fn asymmetric(tunnel: &Tunnel<'_>) -> Option<Finding> {
     let live = tunnel.live.filter(|live| live.state == "up")?;
     let (inbound, outbound) = traffic(live);
     let ours = remote_networks(tunnel);

@@ -3,6 +3,7 @@
 use crate::bench::*;
 use crate::support::*;
 use doctor::catalogue::*;
+use engine::desired::{GroupMode, Tunnel, TunnelGroup};
 use ike::config::StartPolicy;
 use ike::proposal::{EspProposal, IkeProposal};
 
@@ -12,6 +13,20 @@ fn two_ends_that_only_answer_are_cfg_06() {
     for node in [A, B] {
         expect_at(&pair, node, CFG_06);
     }
+}
+
+#[test]
+fn one_tunnel_of_a_connection_that_should_have_two_is_cfg_05() {
+    let mut pair = Pair::connected(|node, desired| {
+        if node == A {
+            let tunnels = vec![Tunnel { peer: other(A), preference: 100, inside: None }];
+            let group = TunnelGroup { mode: GroupMode::ActiveStandby, tunnels, keepalive: None };
+            desired.groups = [("vpn".into(), group)].into();
+        }
+    });
+    pair.run(seconds(5));
+    let report = expect_at(&pair, A, CFG_05);
+    assert!(words(&report).contains("vpn"), "{}", words(&report));
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub(super) const PLUTO: &[Phrase] = &[
     },
     Phrase {
         dialect: Dialect::Pluto,
-        pattern: "we require * peer to have ID '*' but peer declares",
+        pattern: "we require * peer to have ID '*, but peer declares",
         code: IKE_05,
         confidence: Certain,
         advice: false,
