@@ -68,8 +68,12 @@ impl Gateway {
         let command = request.get("command").and_then(Value::as_str).unwrap_or_default();
         match command {
             "status" => Ok(self.status(now)),
-            "up" => self.for_each_tunnel(request, |engine, Target { peer, child }| engine.up(peer, child.as_ref(), now)),
-            "down" => self.for_each_tunnel(request, |engine, Target { peer, child }| engine.down(peer, child.as_ref(), now)),
+            "up" => {
+                self.for_each_tunnel(request, |engine, Target { peer, child }| engine.up(peer, child.as_ref(), now))
+            }
+            "down" => {
+                self.for_each_tunnel(request, |engine, Target { peer, child }| engine.down(peer, child.as_ref(), now))
+            }
             "rekey" => self.for_each_tunnel(request, |engine, Target { peer, child }| match child {
                 Some(child) => engine.rekey_child(peer, Some(child), now),
                 None => engine.rekey_ike(peer, now),

@@ -88,7 +88,8 @@ impl KernelRoutes {
         if wanted.is_empty() && self.inside.is_empty() {
             return Ok(0);
         }
-        let present: Vec<Prefix> = self.netlink.addresses()?.into_iter().filter(|at| at.link == self.link).map(|at| at.prefix).collect();
+        let present: Vec<Prefix> =
+            self.netlink.addresses()?.into_iter().filter(|at| at.link == self.link).map(|at| at.prefix).collect();
         let mut changed = 0;
         for prefix in wanted.iter().filter(|prefix| !present.contains(prefix)) {
             self.netlink.add_address(self.link, *prefix)?;

@@ -56,7 +56,7 @@ pub(super) const PANOS: &[Phrase] = &[
     },
     Phrase {
         dialect: Dialect::PanOs,
-        pattern: "IKE phase-2 negotiation is failed*Due to timeout",
+        pattern: "IKE phase-2 negotiation is failed*Due to negotiation timeout",
         code: CHD_08,
         confidence: Likely,
         advice: false,
