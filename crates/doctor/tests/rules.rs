@@ -37,7 +37,7 @@ fn healthy() -> Value {
         },
         "events": [],
         "host": {
-            "capabilities": {"net_admin": true, "net_raw": true}, "tun": true, "addresses": ["192.0.2.1", "10.91.1.1"],
+            "capabilities": {"net_admin": true, "net_raw": true, "root": true}, "tun": true, "addresses": ["192.0.2.1", "10.91.1.1"],
             "ip_forward": true,
             "interfaces": [
                 {"name": "wan", "mtu": 1500, "running": true, "networks": ["192.0.2.1/24"], "rp_filter": 0},
@@ -133,7 +133,13 @@ fn rows() -> Vec<(Code, Vec<(&'static str, Value)>)> {
                 vec![("/host/port_conflicts", json!([{"address": "0.0.0.0:500", "owner": "charon (pid 7)"}]))],
             ),
         ),
-        (CFG_03, with(not_running(), vec![("/host/capabilities", json!({"net_admin": false, "net_raw": true}))])),
+        (
+            CFG_03,
+            with(
+                not_running(),
+                vec![("/host/capabilities", json!({"net_admin": false, "net_raw": true, "root": true}))],
+            ),
+        ),
         (CFG_04, vec![("/host/addresses", json!(["10.0.0.4"]))]),
         (CFG_05, vec![("/configuration/connections/0/tunnels", json!(1))]),
         (CFG_06, with(down("idle", json!({})), vec![passive.clone()])),
@@ -379,9 +385,13 @@ fn one_connection_can_be_asked_for_alone() {
 
 #[test]
 fn evidence_that_is_none_is_refused_with_a_reason() {
-    for (text, part) in
-        [("", "EOF"), ("[]", "invalid"), ("{\"schema_version\": 2}", "version 2"), ("{\"live\": 3}", "invalid")]
-    {
+    for (text, part) in [
+        ("", "no JSON object"),
+        ("[]", "no JSON object"),
+        ("{", "EOF"),
+        ("{\"schema_version\": 2}", "version 2"),
+        ("{\"live\": 3}", "invalid"),
+    ] {
         let error = Evidence::from_json(text).unwrap_err().to_string();
         assert!(error.contains(part), "{text}: {error}");
     }

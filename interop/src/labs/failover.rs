@@ -151,7 +151,12 @@ impl Both {
         let mut far = Vec::new();
         for (index, tunnels) in of.iter().enumerate() {
             let configuration = TwoPaths::configuration(1, tunnels);
-            far.push(lab.underpass(&paths.far[index], &format!("g{}", index + 2), &configuration, &TwoPaths::secrets())?);
+            far.push(lab.underpass(
+                &paths.far[index],
+                &format!("g{}", index + 2),
+                &configuration,
+                &TwoPaths::secrets(),
+            )?);
         }
         let g1 = lab.underpass(&paths.g1, "g1", &TwoPaths::configuration(0, &[0, 1]), &TwoPaths::secrets())?;
         let both = Self { g1, far, paths };

@@ -19,8 +19,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("xtask", &["interop"]),
 ];
 /// Below the purity line.
-const PURE: [&str; 9] =
-    ["crypto", "packet", "sim", "ipsec", "ike", "engine", "formats", "doctor", "scenarios"];
+const PURE: [&str; 9] = ["crypto", "packet", "sim", "ipsec", "ike", "engine", "formats", "doctor", "scenarios"];
 /// Crates of others that open, sleep, or ask the time.
 const SHELL_ONLY: [&str; 9] =
     ["libc", "rustix", "socket2", "tokio", "mio", "netlink-sys", "netlink-packet-route", "rand", "getrandom"];

@@ -55,6 +55,8 @@ pub struct Capabilities {
     pub net_admin: bool,
     /// CAP_NET_RAW: protocol 50.
     pub net_raw: bool,
+    /// Whether it is root who asks: another user is hardly the one who runs the gateway.
+    pub root: bool,
 }
 
 /// An interface.

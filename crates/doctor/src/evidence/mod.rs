@@ -69,6 +69,12 @@ impl Evidence {
         if text.len() > LARGEST_FILE {
             return Err(EvidenceError(format!("it has {} bytes; at most {LARGEST_FILE} are read", text.len())));
         }
+        // A list would be taken for the values of the fields in their order.
+        if !text.trim_start().starts_with('{') {
+            return Err(EvidenceError(
+                "it is no JSON object: evidence is what `underpass doctor --save` writes".to_owned(),
+            ));
+        }
         let mut evidence: Evidence = serde_json::from_str(text).map_err(|error| EvidenceError(error.to_string()))?;
         if evidence.schema_version > 1 {
             let version = evidence.schema_version;

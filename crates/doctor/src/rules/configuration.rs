@@ -69,8 +69,11 @@ pub(super) fn privileges(evidence: &Evidence) -> Option<Finding> {
     if missing.is_empty() {
         return None;
     }
-    // Whoever asks need not be whoever runs the gateway.
-    Some(Finding::new(CFG_03).confidence(Confidence::Likely).shown_by_all(missing))
+    let finding = Finding::new(CFG_03).shown_by_all(missing);
+    // Whoever asks need not be whoever runs the gateway, unless it is root.
+    let root = host.capabilities.is_none_or(|capabilities| capabilities.root);
+    let asked_by = "asked by an ordinary user; run the doctor as the gateway's";
+    Some(if root { finding } else { finding.confidence(Confidence::Possible).shown_by(asked_by) })
 }
 
 pub(super) fn port_taken(evidence: &Evidence) -> Option<Finding> {
@@ -89,7 +92,7 @@ pub(super) fn port_taken(evidence: &Evidence) -> Option<Finding> {
 /// Said only where nothing else says why.
 pub(super) fn not_running(evidence: &Evidence) -> Option<Finding> {
     let configuration = evidence.configuration.as_ref()?;
-    let explained = privileges(evidence).is_some()
+    let explained = privileges(evidence).is_some_and(|finding| finding.confidence == Confidence::Certain)
         || port_taken(evidence).is_some()
         || configuration.problems.iter().any(|problem| problem.is_error);
     (evidence.running == Some(false) && !explained)

@@ -1,8 +1,9 @@
 //! What the doctor wants to know of the machine, in the calling thread's network namespace: ports, privileges, routes,
-//! interfaces, filters, names, the clock; and, when asked, what it finds out by sending packets ([`probe`]).
+//! interfaces, filters, names, the clock; and, when asked, what it finds out by sending packets ([`probe`], [`echo`]).
 //!
 //! Looks and decides nothing. What cannot be read is left unknown, and said so.
 
+pub mod echo;
 mod filters;
 mod network;
 pub mod probe;
@@ -92,7 +93,9 @@ fn capabilities() -> Option<Capabilities> {
     let hex = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
     let set = u64::from_str_radix(hex.trim(), 16).ok()?;
     let has = |bit: u32| set >> bit & 1 == 1;
-    Some(Capabilities { net_admin: has(NET_ADMIN), net_raw: has(NET_RAW) })
+    // Real, effective, saved, file system.
+    let user = status.lines().find_map(|line| line.strip_prefix("Uid:")).and_then(|ids| ids.split_whitespace().nth(1));
+    Some(Capabilities { net_admin: has(NET_ADMIN), net_raw: has(NET_RAW), root: user == Some("0") })
 }
 
 /// Whether the TUN device can be opened; a running gateway has it.

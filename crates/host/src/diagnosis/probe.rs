@@ -1,22 +1,16 @@
-//! What is found out by sending packets, only when an operator asks for it: does anything refuse IKE on the way, and up to
-//! which size do echoes come back through the tunnel.
+//! Whether anything on the way refuses IKE, found out by sending a message of it, only when an operator asks for that.
 
 use crate::batch::{Destination, ReceiveBatch};
 use crate::udp::{DontFragment, UdpError, UdpErrorKind, UdpOptions, UdpSocket};
 use doctor::evidence::Probe;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long an answer, or a refusal, may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(20);
-/// Sizes of IP packets in bytes that are tried, and what IP and ICMP headers take of an echo's.
-const SIZES: [u32; 9] = [64, 576, 1200, 1280, 1340, 1380, 1400, 1420, 1438];
-const HEADERS_V4: u32 = 28;
-const HEADERS_V6: u32 = 48;
 
 /// Sends a first message of IKE without an SA payload, which nobody keeps a state for, and waits for an answer or for
 /// ICMP. Silence proves nothing: a peer need not answer it.
@@ -68,29 +62,4 @@ fn words(error: &UdpError) -> (String, String) {
         UdpErrorKind::Other { errno } => io::Error::from_raw_os_error(errno).to_string(),
     };
     (by, refusal)
-}
-
-/// Sends echoes of several sizes with the don't-fragment bit by `ping`, and says which came back.
-///
-/// # Errors
-/// There is no `ping`.
-pub fn sizes(to: IpAddr) -> io::Result<Probe> {
-    let mut largest_answered = None;
-    for size in SIZES {
-        let headers = if to.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
-        let output = Command::new("ping")
-            .args(["-n", "-c", "2", "-i", "0.3", "-W", "1", "-M", "do", "-s"])
-            .arg(size.saturating_sub(headers).to_string())
-            .arg(to.to_string())
-            .stdin(Stdio::null())
-            .output()?;
-        if output.status.success() {
-            largest_answered = Some(size);
-            continue;
-        }
-        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        let told = ["Frag needed", "too long", "Packet too big"].iter().any(|words| text.contains(words));
-        return Ok(Probe::Sizes { to: to.to_string(), largest_answered, smallest_lost: Some(size), told });
-    }
-    Ok(Probe::Sizes { to: to.to_string(), largest_answered, smallest_lost: None, told: false })
 }

@@ -11,7 +11,7 @@ use doctor::page::{Style, of_code, of_report};
 use doctor::{Evidence, Report, diagnose};
 use formats::underpass_toml::DEFAULT_SOCKET;
 use formats::{nearest, rfc3339};
-use host::diagnosis::{Questions, look, probe};
+use host::diagnosis::{Questions, echo, look, probe};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -185,9 +185,9 @@ fn collect(args: &Args) -> Result<Evidence, Failure> {
         send_probes(&questions, &mut evidence);
     }
     if let Some(target) = args.ping {
-        match probe::sizes(target) {
+        match echo::sizes(target) {
             Ok(found) => evidence.probes.push(found),
-            Err(error) => evidence.not_known.push(format!("which sizes pass: cannot run ping: {error}")),
+            Err(error) => evidence.not_known.push(format!("which sizes pass: {error}")),
         }
     }
     Ok(evidence)
