@@ -3,7 +3,7 @@
 
 use crate::catalogue::position;
 use crate::code::{Code, Layer};
-use crate::text::bounded;
+use crate::text::masked;
 use serde::Serialize;
 
 /// Lines of evidence of one finding.
@@ -85,7 +85,7 @@ impl Finding {
     /// Of a connection.
     #[must_use]
     pub fn of(mut self, tunnel: &str) -> Finding {
-        self.tunnel = Some(bounded(tunnel));
+        self.tunnel = Some(masked(tunnel));
         self
     }
 
@@ -107,7 +107,7 @@ impl Finding {
     #[must_use]
     pub fn shown_by(mut self, line: impl AsRef<str>) -> Finding {
         if self.evidence.len() < MOST_LINES {
-            self.evidence.push(bounded(line.as_ref()));
+            self.evidence.push(masked(line.as_ref()));
         }
         self
     }
@@ -121,7 +121,7 @@ impl Finding {
     /// With what to do in this case.
     #[must_use]
     pub fn fix(mut self, fix: impl AsRef<str>) -> Finding {
-        self.fix = bounded(fix.as_ref());
+        self.fix = masked(fix.as_ref());
         self
     }
 
@@ -172,6 +172,7 @@ impl Report {
         let whole = found.iter().find(|finding| blocks(finding) && finding.tunnel.is_none()).map(|f| (f.layer, f.code));
         let mut verdicts = Vec::new();
         for (tunnel, state) in tunnels {
+            let tunnel = masked(&tunnel);
             let own = found.iter().find(|f| f.weight == Weight::Fault && f.tunnel.as_deref() == Some(tunnel.as_str()));
             let own = own.map(|finding| (finding.layer, finding.code));
             let fault = match (whole, own) {
@@ -181,15 +182,21 @@ impl Report {
             };
             let above = fault.map(|(layer, _)| Layer::ALL.into_iter().filter(|other| *other > layer).collect());
             verdicts.push(Verdict {
-                tunnel: bounded(&tunnel),
-                state,
+                tunnel,
+                state: state.map(|state| masked(&state)),
                 fault: fault.map(|(_, code)| code),
                 not_checked: above.unwrap_or_default(),
                 because: fault.map(|(layer, code)| format!("{layer} comes first ({code})")),
             });
         }
         found.retain(|finding| !stands_on_something_broken(finding, whole, &verdicts));
-        Report { schema_version: 1, taken, findings: found, tunnels: verdicts, not_known }
+        Report {
+            schema_version: 1,
+            taken,
+            findings: found,
+            tunnels: verdicts,
+            not_known: not_known.iter().map(|line| masked(line)).collect(),
+        }
     }
 
     /// The code to mend first.

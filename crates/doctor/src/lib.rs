@@ -38,7 +38,7 @@ pub fn diagnose(evidence: &Evidence, connection: Option<&str>) -> Report {
         found.extend(rules::TUNNEL.iter().flat_map(|rules| rules.iter()).filter_map(|rule| rule(tunnel)));
     }
     found.retain(|finding| {
-        finding.tunnel.as_deref().is_none_or(|name| tunnels.iter().any(|tunnel| tunnel.name == name))
+        finding.tunnel.as_deref().is_none_or(|name| tunnels.iter().any(|tunnel| text::masked(tunnel.name) == name))
     });
     let state = |tunnel: &Tunnel<'_>| tunnel.live.map(|live| live.state.clone());
     let names = tunnels.iter().map(|tunnel| (tunnel.name.to_owned(), state(tunnel))).collect();

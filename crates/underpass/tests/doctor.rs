@@ -140,7 +140,7 @@ fn a_configuration_that_cannot_be_loaded_is_cfg_01() {
     let text = stdout(&output);
     assert_eq!(code(&output), 1);
     assert!(
-        text.starts_with("✗ CFG-01") && text.contains("underpass.toml:6:1") && text.contains("did you mean"),
+        text.starts_with("✗ CFG-01") && text.contains("underpass.toml:7:1") && text.contains("did you mean"),
         "{text}"
     );
     assert!(!text.contains('\u{1b}'), "no colour in a pipe");
@@ -177,7 +177,10 @@ fn without_the_right_to_make_interfaces_it_is_cfg_03() {
 
 #[test]
 fn an_own_address_that_this_host_does_not_have_is_cfg_04() {
-    let site = changed("local_address = \"127.0.0.1\"", "local_address = \"192.0.2.77\"");
+    let wrong = config(&free_ports())
+        .replace("listen = \"127.0.0.1\"", "listen = [\"127.0.0.1\", \"192.0.2.77\"]")
+        .replace("local_address = \"127.0.0.1\"", "local_address = \"192.0.2.77\"");
+    let site = Site::with(&wrong);
     let output = site.doctor(&["--json"]);
     assert_eq!(first(&output), "CFG-04", "{}", stdout(&output));
     assert!(stdout(&output).contains("192.0.2.77"));

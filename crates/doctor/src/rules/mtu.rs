@@ -6,6 +6,9 @@ use crate::evidence::Probe;
 use crate::finding::{Confidence, Finding};
 use crate::tunnel::{Tunnel, ip_of};
 
+/// The least that ESP costs: IPv4, SPI and sequence number, IV, trailer, ICV of AES-GCM (RFC 4303, RFC 4106).
+const LEAST_OVERHEAD: u64 = 54;
+
 pub(super) const TUNNEL: &[TunnelRule] = &[outside, black_hole];
 
 fn outside(tunnel: &Tunnel<'_>) -> Option<Finding> {
@@ -16,13 +19,22 @@ fn outside(tunnel: &Tunnel<'_>) -> Option<Finding> {
         to_peer && route.mtu.is_some_and(|mtu| mtu < configured)
     })?;
     let mtu = route.mtu?;
+    // A gateway that has learned it makes no larger packets.
+    let live = tunnel.live.filter(|live| live.state == "up");
+    let inner = live.and_then(|live| live.children.iter().filter_map(|child| child.mtu).max());
+    if inner.is_some_and(|inner| inner + LEAST_OVERHEAD <= u64::from(mtu)) {
+        return None;
+    }
     let name = route.interface.as_deref().unwrap_or("the interface");
-    Some(
+    let finding =
         Finding::new(MTU_02)
             .of(tunnel.name)
             .shown_by(format!("{name}, which leads to {}, takes {mtu} bytes; path_mtu is {configured}", route.prefix))
-            .fix(format!("set path_mtu = {mtu} in [gateway]")),
-    )
+            .shown_by_all(inner.map(|inner| {
+                format!("the tunnel takes packets of {inner} bytes, which are larger with ESP around them")
+            }))
+            .fix(format!("set path_mtu = {mtu} in [gateway]"));
+    Some(if inner.is_some() { finding } else { finding.advice() })
 }
 
 fn black_hole(tunnel: &Tunnel<'_>) -> Option<Finding> {

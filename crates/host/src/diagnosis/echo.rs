@@ -30,17 +30,20 @@ enum Answer {
     Silence,
 }
 
-/// Sends echoes of several sizes to an IPv4 address, and says which came back.
+/// Sends echoes of several sizes to an IPv4 address, from `source` if it is given, and says which came back.
 ///
 /// # Errors
-/// No raw socket may be opened, or the address is IPv6.
-pub fn sizes(to: IpAddr) -> io::Result<Probe> {
+/// No raw socket may be opened, the source is no address of this host, or the address is IPv6.
+pub fn sizes(to: IpAddr, source: Option<IpAddr>) -> io::Result<Probe> {
     if to.is_ipv6() {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "sizes are tried over IPv4 alone"));
     }
     let fd = socket::open(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP)?;
     // DF set, and what the kernel believes of the path left aside.
     set_common_options(fd.as_fd(), false, DontFragment::Set)?;
+    if let Some(source) = source.filter(IpAddr::is_ipv4) {
+        socket::bind(fd.as_fd(), SocketAddr::new(source, 0))?;
+    }
     let (mut largest_answered, mut sequence) = (None, 0);
     for size in SIZES {
         let mut answer = Answer::Silence;

@@ -34,13 +34,25 @@ pub(super) fn fill(host: &mut Host, questions: &Questions) -> Result<(), Netlink
     };
     host.interfaces = links.iter().take(MOST_INTERFACES).map(of).collect();
     let table = Table { links: &links, routes: &routes };
+    let own = |peer: &IpAddr| peer.is_loopback() || addresses.iter().any(|address| address.prefix.address() == *peer);
     for (address, length) in &questions.prefixes {
         if let Some(prefix) = Prefix::new(*address, *length) {
             host.routes.push(table.lookup(&prefix));
             host.routes.extend(table.inside(&prefix, &questions.interface));
         }
     }
-    host.outside = questions.peers.iter().map(|peer| table.lookup(&Prefix::host(*peer))).collect();
+    // What is this host's own the kernel keeps in a table of its own.
+    let lo = links.iter().find(|link| link.loopback);
+    let towards = |peer: &IpAddr| match lo.filter(|_| own(peer)) {
+        Some(lo) => PrefixRoute {
+            prefix: peer.to_string(),
+            interface: Some(lo.name.clone()),
+            route: Some(format!("local {peer}")),
+            mtu: Some(lo.mtu),
+        },
+        None => table.lookup(&Prefix::host(*peer)),
+    };
+    host.outside = questions.peers.iter().map(towards).collect();
     Ok(())
 }
 

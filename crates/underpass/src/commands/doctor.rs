@@ -12,6 +12,7 @@ use doctor::{Evidence, Report, diagnose};
 use formats::underpass_toml::DEFAULT_SOCKET;
 use formats::{nearest, rfc3339};
 use host::diagnosis::{Questions, echo, look, probe};
+use ipsec::TrafficSelector;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -185,7 +186,7 @@ fn collect(args: &Args) -> Result<Evidence, Failure> {
         send_probes(&questions, &mut evidence);
     }
     if let Some(target) = args.ping {
-        match echo::sizes(target) {
+        match echo::sizes(target, protected_source(target, &evidence)) {
             Ok(found) => evidence.probes.push(found),
             Err(error) => evidence.not_known.push(format!("which sizes pass: {error}")),
         }
@@ -266,6 +267,18 @@ fn questions(evidence: &Evidence) -> Questions {
         names: connections.iter().flat_map(|one| one.remote_names.clone()).collect(),
         files: configuration.path.iter().map(PathBuf::from).collect(),
     }
+}
+
+/// An address of this host in the network that the tunnel to `target` protects: from another one nothing passes.
+fn protected_source(target: IpAddr, evidence: &Evidence) -> Option<IpAddr> {
+    let holds = |selectors: &[String], address: IpAddr| {
+        let parsed = selectors.iter().filter_map(|text| text.parse::<TrafficSelector>().ok());
+        parsed.into_iter().any(|selector| selector.contains_address(address))
+    };
+    let children = evidence.configuration.iter().flat_map(|all| &all.connections).flat_map(|one| &one.children);
+    let child = children.into_iter().find(|child| holds(&child.remote, target))?;
+    let own = evidence.host.as_ref()?.addresses.as_ref()?;
+    own.iter().copied().find(|address| holds(&child.local, *address))
 }
 
 fn send_probes(questions: &Questions, evidence: &mut Evidence) {

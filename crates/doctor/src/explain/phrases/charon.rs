@@ -40,6 +40,14 @@ pub(super) const CHARON: &[Phrase] = &[
     },
     Phrase {
         dialect: Dialect::Charon,
+        pattern: "received proposals inacceptable",
+        code: IKE_02,
+        confidence: Certain,
+        advice: false,
+        sample: "07[IKE] received proposals inacceptable",
+    },
+    Phrase {
+        dialect: Dialect::Charon,
         pattern: "no acceptable proposal found",
         code: CHD_01,
         confidence: Likely,

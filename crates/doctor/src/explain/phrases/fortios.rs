@@ -10,7 +10,7 @@ pub(super) const FORTIOS: &[Phrase] = &[
         dialect: Dialect::Fortios,
         pattern: "peer SA proposal not match local policy",
         code: IKE_02,
-        confidence: Certain,
+        confidence: Likely,
         advice: false,
         sample: "logdesc=\"IPsec phase 1 error\" msg=\"IPsec phase 1 error\" action=\"negotiate\" status=\"negotiate_error\" reason=\"peer SA proposal not match local policy\"",
     },

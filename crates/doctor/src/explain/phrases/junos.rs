@@ -70,12 +70,4 @@ pub(super) const JUNOS: &[Phrase] = &[
         advice: false,
         sample: "kmd[1393]: KMD_PM_P2_POLICY_LOOKUP_FAILURE: Policy lookup for Phase-2 [responder] failed for p1_local=ipv4(udp:500,[0..3]=192.0.2.1)",
     },
-    Phrase {
-        dialect: Dialect::Junos,
-        pattern: "DPD detected peer",
-        code: IKE_10,
-        confidence: Likely,
-        advice: false,
-        sample: "kmd[1393]: DPD detected peer 198.51.100.7 as dead",
-    },
 ];
