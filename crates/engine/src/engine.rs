@@ -10,7 +10,7 @@ use crate::path_mtu::PathMtus;
 use crate::table::ForwardingTable;
 use crypto::{Provider, Rng};
 use ike::config::{ChildName, Path, PeerConfig, PeerName};
-use ike::event::{ChildId, ChildInstall, DownReason, Event, Output as IkeOutput, Transmit};
+use ike::event::{ChildId, ChildInstall, DownReason, Event, Output as IkeOutput, Sign, Transmit};
 use ike::{CommandError, Endpoint};
 use ipsec::{DropCounters, DropReason, Spi, TunnelPolicy};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -130,7 +130,7 @@ impl Engine {
     /// An IKE message came in, its marker removed.
     pub fn handle_ike(&mut self, path: Path, message: &[u8], now: Instant) {
         self.endpoint.handle_datagram(path, message, now);
-        let events = self.failover.look_for_answers(|peer| self.endpoint.last_heard(peer), now);
+        let events = self.failover.look_for_life(|peer| self.endpoint.last_heard(peer), now);
         self.tell(events);
         self.collect(now);
     }
@@ -372,6 +372,11 @@ impl Engine {
                     self.publish();
                     self.outputs.push_back(Output::Ike(transmit));
                 }
+                IkeOutput::Sign(peer, Sign::AskedAgain) => self.asked_again(&peer, now),
+                IkeOutput::Sign(peer, Sign::Answered) => {
+                    let recovered = self.failover.answered(&peer, now);
+                    self.tell(recovered);
+                }
                 IkeOutput::Keepalive(path) => self.outputs.push_back(Output::Keepalive(path)),
                 IkeOutput::InstallChild(install) => self.install(*install, now),
                 IkeOutput::ActivateOutbound(child) => {
@@ -392,6 +397,13 @@ impl Engine {
         }
         self.publish();
         self.choose(now);
+    }
+
+    /// A peer may not be getting our answers: where there is another way to it, we want to know whether we get its.
+    fn asked_again(&mut self, peer: &PeerName, now: Instant) {
+        if self.failover.doubt(peer, now) && !self.endpoint.probe(peer, now) {
+            self.failover.cannot_ask(peer);
+        }
     }
 
     /// Traffic of a tunnel that ends goes on in its siblings, so what its peer sent before it knew is still wanted.

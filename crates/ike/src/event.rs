@@ -17,6 +17,16 @@ use std::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ChildId(pub u64);
 
+/// A sign of whether what we send reaches a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sign {
+    /// It answered a question of ours.
+    Answered,
+    /// It repeats a request that was answered: our answers do not reach it, or its repeats were under way already. Anybody may
+    /// have recorded the request and send it again, so this is a hint and proves nothing.
+    AskedAgain,
+}
+
 /// What comes out of [`crate::Endpoint::poll_output`], in the order in which it must be carried out.
 #[derive(Debug)]
 pub enum Output {
@@ -28,6 +38,8 @@ pub enum Output {
     InstallChild(Box<ChildInstall>),
     /// From now on send on this child rather than on the one it replaces.
     ActivateOutbound(ChildId),
+    /// A sign of whether what we send reaches a peer there is an established SA with.
+    Sign(PeerName, Sign),
     /// Stop sending on this child at once. Packets under way may still be accepted for `linger`.
     RemoveChild {
         /// Which.

@@ -231,33 +231,31 @@ impl Failover {
     }
 
     fn saw(&mut self, peer: &PeerName, traffic: Traffic, now: Instant) -> Option<Event> {
-        let member = self.members.get_mut(peer)?;
-        if traffic.sent || traffic.received {
+        if self.watches(peer) && (traffic.sent || traffic.received) {
             self.next_sample.get_or_insert(now + SAMPLE);
         }
-        let suspect = member.watch.suspect_since();
-        member.watch.saw(traffic.sent, traffic.received, now);
-        self.recovered(peer, suspect, now)
+        self.watch(peer, now, |watch| watch.saw(traffic.sent, traffic.received, now))
     }
 
-    /// Asks `last_heard` whether peers that were asked have answered.
-    pub(crate) fn look_for_answers(
-        &mut self,
-        last_heard: impl Fn(&PeerName) -> Option<Instant>,
-        now: Instant,
-    ) -> Vec<Event> {
-        let waiting = |member: &Member| matches!(member.watch.health(), Health::Asked | Health::Suspect);
-        let answered = |peer: &&PeerName| last_heard(peer) == Some(now);
-        let waits = self.members.iter().filter(|(_, member)| waiting(member)).map(|(peer, _)| peer);
-        let answered: Vec<PeerName> = waits.filter(answered).cloned().collect();
-        let mut events = Vec::new();
-        for peer in answered {
-            let Some(member) = self.members.get_mut(&peer) else { continue };
-            let suspect = member.watch.suspect_since();
-            member.watch.answered(now);
-            events.extend(self.recovered(&peer, suspect, now));
-        }
-        events
+    /// Asks `last_heard` whether peers that nothing was heard of have said something by IKE.
+    pub(crate) fn look_for_life(&mut self, last_heard: impl Fn(&PeerName) -> Option<Instant>, now: Instant) -> Vec<Event> {
+        let silent = |member: &Member| matches!(member.watch.health(), Health::Asked | Health::Suspect);
+        let silent = self.members.iter().filter(|(_, member)| silent(member)).map(|(peer, _)| peer);
+        let heard: Vec<PeerName> = silent.filter(|peer| last_heard(peer) == Some(now)).cloned().collect();
+        heard.iter().filter_map(|peer| self.watch(peer, now, |watch| watch.heard(now))).collect()
+    }
+
+    /// A peer answered a question.
+    pub(crate) fn answered(&mut self, peer: &PeerName, now: Instant) -> Option<Event> {
+        self.watch(peer, now, |watch| watch.answered(now))
+    }
+
+    /// Tells a watch something; that it recovered by it is an event.
+    fn watch(&mut self, peer: &PeerName, now: Instant, tell: impl FnOnce(&mut Watch)) -> Option<Event> {
+        let member = self.members.get_mut(peer)?;
+        let suspect = member.watch.suspect_since();
+        tell(&mut member.watch);
+        self.recovered(peer, suspect, now)
     }
 
     fn recovered(&mut self, peer: &PeerName, suspect_since: Option<Instant>, now: Instant) -> Option<Event> {
@@ -321,6 +319,13 @@ impl Failover {
             *name != peer && &member.group == group && member.up && !member.watch.was_heard_within(LATELY, now)
         });
         siblings.filter_map(|(name, member)| member.watch.ask(now).map(|_| name.clone())).collect()
+    }
+
+    /// The peer seems not to get what we send. Returns whether to ask it now.
+    pub(crate) fn doubt(&mut self, peer: &PeerName, now: Instant) -> bool {
+        let Some(member) = self.members.get_mut(peer).filter(|member| member.up) else { return false };
+        self.next_sample.get_or_insert(now + SAMPLE);
+        member.watch.doubt(now).is_some()
     }
 
     /// A question could not be sent.

@@ -54,8 +54,17 @@ pub(crate) enum Act {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     Carries,
-    Asking { since: Instant, sent: u32, next: Instant },
-    Suspect { since: Instant, next: Instant, interval: Duration },
+    Asking { since: Instant, sent: u32, next: Instant, enough: u32, doubt: Doubt },
+    Suspect { since: Instant, next: Instant, interval: Duration, doubt: Doubt },
+}
+
+/// What is doubted, and so what dispels it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Doubt {
+    /// Whether the peer is there: whatever is heard of it says so.
+    Silence,
+    /// Whether what we send arrives: only its answer says so.
+    Unheard,
 }
 
 /// What is known of one tunnel's way.
@@ -170,6 +179,14 @@ impl Watch {
     pub(crate) fn heard(&mut self, now: Instant) {
         self.heard = now;
         self.unanswered = None;
+        if let State::Asking { doubt: Doubt::Unheard, .. } | State::Suspect { doubt: Doubt::Unheard, .. } = self.state {
+            return;
+        }
+        self.settle(now);
+    }
+
+    /// Nothing speaks against the tunnel any more.
+    fn settle(&mut self, now: Instant) {
         match std::mem::replace(&mut self.state, State::Carries) {
             State::Carries => {}
             State::Asking { sent, .. } => self.lost(sent.saturating_sub(1), sent),
@@ -188,7 +205,9 @@ impl Watch {
         if let State::Asking { since, sent: 1, .. } = self.state {
             self.measured(now.saturating_duration_since(since));
         }
-        self.heard(now);
+        self.heard = now;
+        self.unanswered = None;
+        self.settle(now);
     }
 
     fn measured(&mut self, sample: Duration) {
@@ -265,11 +284,20 @@ impl Watch {
 
     /// Asks now, whether or not there is silence: somebody wants to move here.
     pub(crate) fn ask(&mut self, now: Instant) -> Option<Act> {
+        self.ask_as_often_as(self.questions(), Doubt::Silence, now)
+    }
+
+    /// The peer asks again, as if it did not get our answers: one question less will do.
+    pub(crate) fn doubt(&mut self, now: Instant) -> Option<Act> {
+        self.ask_as_often_as(self.questions() - 1, Doubt::Unheard, now)
+    }
+
+    fn ask_as_often_as(&mut self, enough: u32, doubt: Doubt, now: Instant) -> Option<Act> {
         if self.state != State::Carries {
             return None;
         }
         self.expecting = false;
-        self.state = State::Asking { since: now, sent: 1, next: now + question(1) };
+        self.state = State::Asking { since: now, sent: 1, next: now + question(1), enough, doubt };
         Some(Act::Ask)
     }
 
@@ -299,23 +327,24 @@ impl Watch {
         }
         match self.state {
             State::Carries => self.ask(now),
-            State::Asking { since, sent, .. } => {
-                if sent < self.questions() {
-                    self.state = State::Asking { since, sent: sent + 1, next: since + question(sent + 1) };
+            State::Asking { since, sent, enough, doubt, .. } => {
+                if sent < enough {
+                    let next = since + question(sent + 1);
+                    self.state = State::Asking { since, sent: sent + 1, next, enough, doubt };
                     return Some(Act::Ask);
                 }
                 let verdict = since + self.answer_time();
                 if verdict > now {
-                    self.state = State::Asking { since, sent, next: verdict };
+                    self.state = State::Asking { since, sent, next: verdict, enough, doubt };
                     return None;
                 }
                 self.suspected(now);
-                self.state = State::Suspect { since: now, next: now + SUSPECT_FIRST, interval: SUSPECT_FIRST };
+                self.state = State::Suspect { since: now, next: now + SUSPECT_FIRST, interval: SUSPECT_FIRST, doubt };
                 Some(Act::Suspect { silent: now.saturating_duration_since(self.heard) })
             }
-            State::Suspect { since, interval, .. } => {
+            State::Suspect { since, interval, doubt, .. } => {
                 let interval = (interval * 2).min(SUSPECT_MOST);
-                self.state = State::Suspect { since, next: now + interval, interval };
+                self.state = State::Suspect { since, next: now + interval, interval, doubt };
                 Some(Act::Ask)
             }
         }
@@ -419,7 +448,7 @@ mod tests {
         let mut now = start;
         for doubled in [1, 2, 4, 8] {
             watch.suspected(now);
-            watch.state = State::Suspect { since: now, next: now, interval: SUSPECT_FIRST };
+            watch.state = State::Suspect { since: now, next: now, interval: SUSPECT_FIRST, doubt: Doubt::Silence };
             now += ms(5000);
             watch.heard(now);
             assert_eq!(watch.held_until(), Some(now + HOLD * doubled));
@@ -430,6 +459,21 @@ mod tests {
         now += HOLD * 64;
         watch.suspected(now);
         assert_eq!(watch.flaps, 0);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_get_our_answers_is_believed_to_hear_us_only_when_it_answers() {
+        let start = moment();
+        let mut watch = Watch::new(start);
+        assert_eq!(watch.doubt(start), Some(Act::Ask));
+        watch.saw(true, true, start + ms(50));
+        assert_eq!(watch.health(), Health::Asked, "what it sends arrives; what we send may not");
+        let acts = run(&mut watch, start, start + ms(150));
+        assert_eq!(acts, [(100, Act::Ask), (150, Act::Suspect { silent: ms(100) })]);
+        watch.saw(true, true, start + ms(200));
+        assert_eq!(watch.health(), Health::Suspect);
+        watch.answered(start + ms(400));
+        assert_eq!(watch.health(), Health::Held);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::message::{Outcome, Received};
 use super::phase2::Phase2;
 use super::wire::{Notification, NotifyType, Payload, ProtocolId};
 use crate::context::{Action, Context, V1Action};
-use crate::event::{IgnoredReason, Transmit};
+use crate::event::{IgnoredReason, Output, Sign, Transmit};
 use crate::retransmit::Schedule;
 use crypto::Rng;
 use std::time::Instant;
@@ -16,8 +16,10 @@ use std::time::Instant;
 pub(crate) struct Dpd {
     /// The next sequence number of ours.
     next: u32,
-    /// A question of ours without an answer.
+    /// A question of ours without an answer, or another sign of life since.
     asked: Option<Asked>,
+    /// The number of our last question, until its own answer comes.
+    open: Option<u32>,
     /// The last sequence number of the peer.
     theirs: Option<u32>,
     /// The message ID of its last question, and our answer.
@@ -81,6 +83,7 @@ impl IsakmpSa {
         self.dpd.next = sequence.wrapping_add(1);
         let schedule = Schedule::start(&self.peer.retransmit, self.peer.dpd.timeout, cx.now, cx.rng);
         self.dpd.asked = Some(Asked { sequence, schedule });
+        self.dpd.open = Some(sequence);
         self.send_dpd(NotifyType::R_U_THERE, sequence, cx);
     }
 
@@ -125,9 +128,17 @@ impl IsakmpSa {
             self.dpd.theirs = Some(sequence);
             self.heard(cx.now);
             self.follow(received.path, phase2, cx);
+        } else {
+            self.asked_again(cx);
         }
         let answer = self.send_dpd(NotifyType::R_U_THERE_ACK, sequence, cx);
         self.dpd.answered = Some((received.header.message_id, answer));
+    }
+
+    fn asked_again(&self, cx: &mut Context<'_>) {
+        if self.is_established() {
+            cx.outputs.push_back(Output::Sign(self.peer.name.clone(), Sign::AskedAgain));
+        }
     }
 
     /// The peer's last question came once more, octet for octet: so does its answer.
@@ -137,6 +148,7 @@ impl IsakmpSa {
         for message in answer {
             cx.transmit(Transmit { path: self.path, message: message.clone() });
         }
+        self.asked_again(cx);
         Ok(())
     }
 
@@ -148,8 +160,9 @@ impl IsakmpSa {
         phase2: &Phase2,
         cx: &mut Context<'_>,
     ) {
-        let open = self.dpd.asked.as_ref().map(|asked| asked.sequence);
-        if open.is_some() && open == sequence_of(notify) {
+        if self.dpd.open.is_some() && self.dpd.open == sequence_of(notify) {
+            self.dpd.open = None;
+            cx.outputs.push_back(Output::Sign(self.peer.name.clone(), Sign::Answered));
             self.heard(cx.now);
             self.follow(received.path, phase2, cx);
         }

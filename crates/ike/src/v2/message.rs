@@ -8,7 +8,7 @@ use super::window::{Answered, Outstanding, RequestId};
 use super::{IkeSa, State};
 use crate::config::Path;
 use crate::context::{Action, Context};
-use crate::event::{DownReason, Event, IgnoredReason, Role, Transmit};
+use crate::event::{DownReason, Event, IgnoredReason, Output, Role, Sign, Transmit};
 use crate::retransmit::Schedule;
 use crate::sk::Opened;
 use crate::wire::{
@@ -195,6 +195,9 @@ impl IkeSa {
         for message in &answered.datagrams {
             cx.transmit(Transmit { path, message: message.clone() });
         }
+        if self.is_established() {
+            cx.outputs.push_back(Output::Sign(self.peer.name.clone(), Sign::AskedAgain));
+        }
         self.await_confirmation(cx.now, |child| child.unconfirmed.is_some());
         Ok(())
     }
@@ -234,6 +237,9 @@ impl IkeSa {
             return Err(IgnoredReason::Unexpected);
         }
         self.window.next_request = self.window.next_request.saturating_add(1);
+        if self.is_established() {
+            cx.outputs.push_back(Output::Sign(self.peer.name.clone(), Sign::Answered));
+        }
         self.follow(path, false, cx);
         // A malformed or critical-unknown response fails the SA (RFC 7296 §2.5, §2.21).
         let payloads = match parse_payloads(first, &body).map_err(|_| "malformed payload in a response") {

@@ -163,6 +163,7 @@ fn seen(output: Output) -> Option<Seen> {
             id: remote_id,
         }),
         Output::Event(_)
+        | Output::Sign(..)
         | Output::Keepalive(_)
         | Output::ActivateOutbound(_)
         | Output::RemoveChild { .. }
