@@ -156,16 +156,15 @@ impl<'e> Tunnel<'e> {
             let children = live.children.iter().filter(|child| child.state != "up");
             troubles.extend(children.filter_map(|child| Some(of_status(child.reason.as_ref()?, established))));
         }
+        // What was said of a child before it came up, or was replaced, is over.
+        let mut over: Vec<&str> = Vec::new();
         for event in self.events.iter().rev() {
+            let child = event.child.as_deref().unwrap_or_default();
             let of_child = matches!(event.event.as_str(), "child_failed" | "child_sa_down");
             match event.event.as_str() {
                 "ike_sa_up" => break,
-                // Its rekey succeeded, or it came up: what was said of a child before is over.
-                "child_sa_up" | "child_sa_rekeyed" => {
-                    if self.live.is_none_or(|live| live.children.len() < 2) {
-                        break;
-                    }
-                }
+                "child_sa_up" | "child_sa_rekeyed" if !over.contains(&child) => over.push(child),
+                _ if of_child && over.contains(&child) => {}
                 // What strangers wanted is no trouble of a tunnel that is up.
                 "rejected" | "connect_failed" | "fell_back" if up => {}
                 "rejected" | "connect_failed" | "fell_back" | "ike_sa_down" | "child_failed" | "child_sa_down" => {

@@ -9,7 +9,7 @@ use crate::tunnel::{Tunnel, ip_of};
 
 pub(super) const TUNNEL: &[TunnelRule] = &[address, taken_down, nobody_starts, single_tunnel, weak_in_use];
 
-fn problems<'e>(evidence: &'e Evidence, code: Code) -> impl Iterator<Item = &'e Problem> {
+fn problems(evidence: &Evidence, code: Code) -> impl Iterator<Item = &Problem> {
     let all = evidence.configuration.iter().flat_map(|configuration| &configuration.problems);
     all.filter(move |problem| problem.code == code.name())
 }

@@ -154,8 +154,7 @@ fn too_many_negotiations_at_once_are_ike_09() {
         let held = other.lab.network.hold(|_| true);
         other.apply(A);
         other.run(millis(10));
-        let payload = other.lab.network.held(held).next().unwrap().payload.clone();
-        payload
+        other.lab.network.held(held).next().unwrap().payload.clone()
     };
     for index in 0..12_u8 {
         let mut message = first.clone();

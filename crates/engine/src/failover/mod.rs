@@ -238,7 +238,11 @@ impl Failover {
     }
 
     /// Asks `last_heard` whether peers that nothing was heard of have said something by IKE.
-    pub(crate) fn look_for_life(&mut self, last_heard: impl Fn(&PeerName) -> Option<Instant>, now: Instant) -> Vec<Event> {
+    pub(crate) fn look_for_life(
+        &mut self,
+        last_heard: impl Fn(&PeerName) -> Option<Instant>,
+        now: Instant,
+    ) -> Vec<Event> {
         let silent = |member: &Member| matches!(member.watch.health(), Health::Asked | Health::Suspect);
         let silent = self.members.iter().filter(|(_, member)| silent(member)).map(|(peer, _)| peer);
         let heard: Vec<PeerName> = silent.filter(|peer| last_heard(peer) == Some(now)).cloned().collect();

@@ -92,7 +92,8 @@ pub fn drain(endpoint: &mut Endpoint) -> Said {
             Output::Event(Event::Ignored { .. }) => said.ignored += 1,
             Output::Event(event) => said.events.push(event),
             Output::InstallChild(_) => said.installed += 1,
-            Output::Sign(..) | Output::Keepalive(_)
+            Output::Sign(..)
+            | Output::Keepalive(_)
             | Output::ActivateOutbound(_)
             | Output::RemoveChild { .. }
             | Output::MoveChild { .. } => {}
@@ -147,7 +148,8 @@ impl Rig {
                 }
                 Output::Event(event) => self.said[node].push(event),
                 Output::InstallChild(_) => self.installed[node] += 1,
-                Output::Sign(..) | Output::Keepalive(_)
+                Output::Sign(..)
+                | Output::Keepalive(_)
                 | Output::ActivateOutbound(_)
                 | Output::RemoveChild { .. }
                 | Output::MoveChild { .. } => {}
