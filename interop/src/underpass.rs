@@ -211,6 +211,12 @@ impl Underpass {
         write(&self.directory.join("underpass.toml"), &configuration)
     }
 
+    /// Its configuration file.
+    #[must_use]
+    pub fn configuration(&self) -> PathBuf {
+        self.directory.join("underpass.toml")
+    }
+
     /// Sends SIGHUP: read the configuration again.
     pub fn hang_up(&self) -> Result<(), LabError> {
         crate::sys::signal(self.pid(), libc::SIGHUP).map_err(|error| LabError::harness("SIGHUP", error))

@@ -17,6 +17,7 @@ mod engine;
 pub mod failover;
 pub mod path;
 mod path_mtu;
+pub mod reason;
 pub mod record;
 pub mod routes;
 mod slots;

@@ -2,7 +2,7 @@
 //!
 //! INFO is what an operator cares about, DEBUG a decision, WARN something to look at. Field names are stable.
 
-use ike::event::{Event, Role};
+use ike::event::{DownReason, Event, Role};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::fmt::Write;
@@ -94,6 +94,12 @@ impl Record {
         self
     }
 
+    /// Why something is not up, with the values in it.
+    fn why(mut self, reason: &DownReason) -> Record {
+        self.fields.extend(crate::reason::details(reason));
+        self.because(reason.code())
+    }
+
     pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Record {
         self.fields.push((name, value.to_string()));
         self
@@ -132,8 +138,7 @@ impl From<&Event> for Record {
             Event::ChildSaUp { .. } | Event::ChildSaDown { .. } | Event::ChildFailed { .. } => of_child(event),
             Event::Rejected { path, peer, reason } => {
                 let message = format!("refused {}: {reason}", path.remote);
-                let record =
-                    Record::new(Level::Warn, "rejected", message).because(reason.code()).with("remote", path.remote);
+                let record = Record::new(Level::Warn, "rejected", message).why(reason).with("remote", path.remote);
                 match peer {
                     Some(peer) => record.of(peer),
                     None => record,
@@ -149,7 +154,7 @@ impl From<&Event> for Record {
                 Record::new(Level::Info, "peer_moved", message).of(peer).with("from", from.remote).with("to", to.remote)
             }
             Event::PeerNotified { peer, notify } => {
-                Record::new(Level::Warn, "peer_notified", format!("peer says {notify}")).of(peer)
+                Record::new(Level::Warn, "peer_notified", format!("peer says {notify}")).of(peer).with("notify", notify)
             }
             Event::CookiesDemanded(true) => {
                 Record::new(Level::Warn, "cookies_on", "many half-open IKE SAs: demanding cookies".to_owned())
@@ -203,7 +208,7 @@ fn of_ike(event: &Event) -> Record {
         Event::IkeSaDown { peer, local_spi, reason } => {
             Record::new(Level::Warn, "ike_sa_down", format!("IKE SA down: {reason}"))
                 .of(peer)
-                .because(reason.code())
+                .why(reason)
                 .with("local_spi", local_spi)
         }
         Event::ConnectFailed { peer, reason, retry_in } => {
@@ -211,9 +216,7 @@ fn of_ike(event: &Event) -> Record {
                 Some(pause) => format!("next try in {:.1} s", pause.as_secs_f32()),
                 None => "not tried again".to_owned(),
             };
-            Record::new(Level::Warn, "connect_failed", format!("not up: {reason} ({again})"))
-                .of(peer)
-                .because(reason.code())
+            Record::new(Level::Warn, "connect_failed", format!("not up: {reason} ({again})")).of(peer).why(reason)
         }
         _ => Record::new(Level::Debug, "event", String::new()),
     }
@@ -238,12 +241,14 @@ fn of_child(event: &Event) -> Record {
             Record::new(Level::Warn, "child_sa_down", format!("child SA down: {reason}"))
                 .of(peer)
                 .child(name)
-                .because(reason.code())
+                .why(reason)
         }
         Event::ChildFailed { peer, name, reason, rekey } => {
             let what = if *rekey { "rekey refused, the old SA stays" } else { "child SA not up" };
-            let record =
-                Record::new(Level::Warn, "child_failed", format!("{what}: {reason}")).of(peer).because(reason.code());
+            let record = Record::new(Level::Warn, "child_failed", format!("{what}: {reason}"))
+                .of(peer)
+                .why(reason)
+                .with("rekey", rekey);
             match name {
                 Some(name) => record.child(name),
                 None => record,
@@ -259,7 +264,7 @@ fn of_agreement(event: &Event) -> Record {
         Event::FellBack { peer, from, to, reason } => {
             Record::new(Level::Warn, "fell_back", format!("{from} failed, the next try is {to}: {reason}"))
                 .of(peer)
-                .because(reason.code())
+                .why(reason)
                 .with("from", from.name())
                 .with("to", to.name())
         }

@@ -50,6 +50,9 @@ pub struct ReasonStatus {
     pub code: &'static str,
     /// A sentence.
     pub message: String,
+    /// The values in it by their names; see [`crate::reason`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<&'static str, String>,
 }
 
 /// One connection.
@@ -197,13 +200,15 @@ pub struct StatusContext<'a> {
 impl ReasonStatus {
     /// Nothing has failed; it is only not finished.
     fn negotiating() -> Self {
-        ReasonStatus { code: "negotiating", message: "its negotiation is under way".to_owned() }
+        let message = "its negotiation is under way".to_owned();
+        ReasonStatus { code: "negotiating", message, details: BTreeMap::new() }
     }
 }
 
 impl From<&DownReason> for ReasonStatus {
     fn from(reason: &DownReason) -> Self {
-        ReasonStatus { code: reason.code(), message: reason.to_string() }
+        let details = crate::reason::details(reason).into_iter().collect();
+        ReasonStatus { code: reason.code(), message: reason.to_string(), details }
     }
 }
 

@@ -3,12 +3,13 @@
 //! The packet path: [`tun`] (packets in and out of the kernel's stack), [`udp`] and [`esp_socket`] (packets to and from peers),
 //! all in the batches of [`batch`]. The rest of the machine: [`netlink`], [`netns`], [`poll`], [`signals`], [`clock`], [`rng`].
 //! All of it together: [`gateway`]. The operator's side: [`control`], [`sd_notify`], [`capture`], [`harden`]. Two sites on one machine:
-//! [`lab`].
+//! [`lab`]. What the doctor wants to know of the machine: [`diagnosis`].
 
 pub mod batch;
 pub mod capture;
 pub mod clock;
 pub mod control;
+pub mod diagnosis;
 pub mod esp_socket;
 pub mod gateway;
 pub mod harden;

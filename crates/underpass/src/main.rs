@@ -34,6 +34,8 @@ enum Command {
     Log(commands::log::Args),
     Reload(commands::reload::Args),
     Capture(commands::capture::Args),
+    Doctor(commands::doctor::Args),
+    Explain(commands::explain::Args),
 }
 
 impl Command {
@@ -49,6 +51,8 @@ impl Command {
             Command::Log(args) => args.control.json,
             Command::Reload(args) => args.control.json,
             Command::Capture(args) => args.control.json,
+            Command::Doctor(args) => args.json,
+            Command::Explain(args) => args.json,
         }
     }
 
@@ -64,6 +68,8 @@ impl Command {
             Command::Log(args) => commands::log::run(args, out),
             Command::Reload(args) => commands::reload::run(args, out),
             Command::Capture(args) => commands::capture::run(args, out),
+            Command::Doctor(args) => commands::doctor::run(args, out),
+            Command::Explain(args) => commands::explain::run(args, out),
         }
     }
 }

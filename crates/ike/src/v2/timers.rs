@@ -4,7 +4,7 @@ use super::child::ChildState;
 use super::exchange::Exchange;
 use super::{IkeSa, State, Task};
 use crate::context::Context;
-use crate::event::{ChildId, DownReason, Output};
+use crate::event::{ChildId, DownReason, Event, Output};
 use std::time::{Duration, Instant};
 
 /// Interval of NAT keepalives from behind a NAT (RFC 3948 §4: 20 s).
@@ -49,7 +49,10 @@ impl IkeSa {
     pub(crate) fn handle_timeout(&mut self, cx: &mut Context<'_>) {
         if self.is_half_open() && self.created + cx.config.half_open_timeout <= cx.now {
             let after = cx.config.half_open_timeout;
-            return self.close(DownReason::NoAnswer { exchange: "IKE_AUTH", after }, cx);
+            let reason = DownReason::NoAnswer { exchange: "IKE_AUTH", after };
+            // Nobody has proved who it is: no configured peer's state may depend on it.
+            cx.event(Event::Rejected { path: self.path, peer: None, reason: reason.clone() });
+            return self.close(reason, cx);
         }
         self.retransmit(cx);
         if !matches!(self.state, State::Established | State::Replaced) {

@@ -2,7 +2,9 @@
 
 pub mod capture;
 pub mod demo;
+pub mod doctor;
 pub mod down;
+pub mod explain;
 pub mod gateway;
 pub mod log;
 pub mod rekey;

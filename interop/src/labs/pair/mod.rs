@@ -2,6 +2,7 @@
 //! ends say exactly what they have. One topic a file.
 
 mod disturbance;
+mod doctor;
 mod forms;
 mod nat;
 mod path;
@@ -25,7 +26,8 @@ const PAIR: &[Need] = &[Need::Root, Need::Tun, Need::Nftables, Need::Underpass];
 
 /// Every lab of two gateways of ours.
 pub(super) fn labs() -> Vec<Lab> {
-    [forms::LABS, path::LABS, rekey::LABS, restart::LABS, disturbance::LABS, nat::LABS, truncated::LABS].concat()
+    [forms::LABS, path::LABS, rekey::LABS, restart::LABS, disturbance::LABS, doctor::LABS, nat::LABS, truncated::LABS]
+        .concat()
 }
 
 /// A child of a [`Tunnel`], as both ends have it.
