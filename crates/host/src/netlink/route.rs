@@ -28,6 +28,8 @@ pub enum RouteKind {
     Unicast,
     /// Refuse with ICMP unreachable: what keeps protected traffic from leaving in clear when nothing else does.
     Unreachable,
+    /// Drop without a word.
+    Blackhole,
     /// Go on in the next table.
     Throw,
 }
@@ -71,6 +73,11 @@ impl Route {
         Self { metric, ..Self::bare(destination, RouteKind::Unreachable) }
     }
 
+    /// Drops what goes to `destination`, and tells nobody.
+    pub fn blackhole(destination: Prefix) -> Self {
+        Self::bare(destination, RouteKind::Blackhole)
+    }
+
     /// `destination` looked up in the next table.
     pub fn throw(destination: Prefix, table: u32) -> Self {
         Self { table, ..Self::bare(destination, RouteKind::Throw) }
@@ -110,6 +117,7 @@ impl Route {
             kind: match self.kind {
                 RouteKind::Unicast => RouteType::Unicast,
                 RouteKind::Unreachable => RouteType::Unreachable,
+                RouteKind::Blackhole => RouteType::BlackHole,
                 RouteKind::Throw => RouteType::Throw,
             },
             ..RouteHeader::default()
@@ -141,6 +149,7 @@ impl Route {
         let kind = match header.kind {
             RouteType::Unicast => RouteKind::Unicast,
             RouteType::Unreachable => RouteKind::Unreachable,
+            RouteType::BlackHole => RouteKind::Blackhole,
             RouteType::Throw => RouteKind::Throw,
             _ => return None,
         };
@@ -202,6 +211,7 @@ impl fmt::Display for Route {
         match self.kind {
             RouteKind::Unicast => {}
             RouteKind::Unreachable => f.write_str("unreachable ")?,
+            RouteKind::Blackhole => f.write_str("blackhole ")?,
             RouteKind::Throw => f.write_str("throw ")?,
         }
         write!(f, "{}", self.destination.network())?;

@@ -11,6 +11,20 @@ use host::netns::{NetNs, enable_forwarding};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 
+/// One of the two ways between the gateways, with addresses of its own at both ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Path {
+    /// Of the tunnel that carries.
+    First,
+    /// Of the one that stands by.
+    Second,
+}
+
+impl Path {
+    /// Both.
+    pub const BOTH: [Path; 2] = [Path::First, Path::Second];
+}
+
 /// One of the two sites.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Site {
@@ -56,20 +70,19 @@ impl Site {
         }
     }
 
-    /// Its gateway's address on the internet.
-    pub fn outside(self) -> Ipv4Addr {
-        match self {
-            Site::A => Ipv4Addr::new(192, 0, 2, 1),
-            Site::B => Ipv4Addr::new(198, 51, 100, 1),
+    /// Its gateway's address on the internet, as the end of a path.
+    pub fn outside(self, path: Path) -> Ipv4Addr {
+        match (self, path) {
+            (Site::A, Path::First) => Ipv4Addr::new(192, 0, 2, 1),
+            (Site::A, Path::Second) => Ipv4Addr::new(192, 0, 2, 5),
+            (Site::B, Path::First) => Ipv4Addr::new(198, 51, 100, 1),
+            (Site::B, Path::Second) => Ipv4Addr::new(203, 0, 113, 1),
         }
     }
 
-    /// The router its gateway is connected to.
-    fn router(self) -> Ipv4Addr {
-        match self {
-            Site::A => Ipv4Addr::new(192, 0, 2, 2),
-            Site::B => Ipv4Addr::new(198, 51, 100, 2),
-        }
+    /// The router its gateway is connected to: the next address.
+    fn router(self, path: Path) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.outside(path).to_bits() + 1)
     }
 
     /// Its network, 24 bits of it.
@@ -88,6 +101,8 @@ impl Site {
 
 /// Bits of a site's network.
 pub const NETWORK_BITS: u8 = 24;
+/// Bits of one address.
+const HOST_BITS: u8 = 32;
 /// Bits of a wire into the internet.
 const WIRE_BITS: u8 = 30;
 
@@ -120,14 +135,36 @@ impl Lab {
         for site in Site::BOTH {
             let SiteSpaces { host, gateway } = lab.at(site);
             wire((host, "lan", site.host()), (gateway, "lan", site.inside()), NETWORK_BITS)?;
-            wire((gateway, "wan", site.outside()), (&lab.internet, site.name(), site.router()), WIRE_BITS)?;
+            let [first, second] = Path::BOTH.map(|path| (site.outside(path), site.router(path)));
+            wire((gateway, "wan", first.0), (&lab.internet, site.name(), first.1), WIRE_BITS)?;
+            gateway.run(|| configure("wan", second.0, WIRE_BITS))??;
+            lab.internet.run(|| configure(site.name(), second.1, WIRE_BITS))??;
             host.run(|| default_route(site.inside()))??;
-            gateway.run(|| default_route(site.router()))??;
+            gateway.run(|| default_route(first.1))??;
         }
         for router in [&lab.a.gateway, &lab.b.gateway, &lab.internet] {
             router.run(enable_forwarding)?.map_err(io_error("let a gateway forward packets"))?;
         }
         Ok(lab)
+    }
+
+    /// Makes a path a black hole (`true`) or a path again: the internet drops what goes to either end of it.
+    ///
+    /// # Errors
+    /// The kernel refuses the routes.
+    pub fn cut(&self, path: Path, cut: bool) -> Result<(), StepError> {
+        self.internet.run(|| {
+            let mut netlink = Netlink::open()?;
+            for site in Site::BOTH {
+                let route = Route::blackhole(prefix(site.outside(path), HOST_BITS)?);
+                if cut {
+                    netlink.replace_route(&route)?;
+                } else {
+                    netlink.delete_route(&route)?;
+                }
+            }
+            Ok(())
+        })?
     }
 
     /// The namespaces of a site.

@@ -1,7 +1,7 @@
 //! The steps of the demo, one after another, each with what it must show.
 
 use super::error::{StepError, io_error};
-use super::lab::{Lab, Site};
+use super::lab::{Lab, Path, Site};
 use super::report::{Around, Outcome, Progress, Totals};
 use super::site::{CHILD, End, Files, Gateways, Pair};
 use super::traffic::{self, Stream, Streamed};
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const PINGS: u16 = 20;
 /// Bytes of the TCP transfer.
 const TCP_BYTES: u64 = 32 << 20;
+/// Bytes of the transfer that meets a cut.
+const CUT_BYTES: u64 = 128 << 20;
 /// Packets sent from each side while there is no tunnel.
 const BLIND_PACKETS: u64 = 200;
 /// Packets sent before there is a gateway, to show that the eye sees.
@@ -79,7 +81,9 @@ fn play(stage: &Stage) -> Result<(Totals, Watch), Stopped> {
     guarded.step("ping", "pinging", || ping(&lab, &mut totals))?;
     guarded.step("tcp", "sending over TCP", || tcp(&lab, &mut totals))?;
     rekeys(&guarded, &lab, &pair, &mut totals)?;
-    guarded.step("down", "taking the tunnel down", || down(&lab, &pair, &watch))?;
+    guarded.step("cut", "cutting a path under a transfer", || cut(&lab, &pair, &mut totals))?;
+    guarded.step("restore", "restoring it", || restore(&lab, &pair))?;
+    guarded.step("down", "taking the tunnels down", || down(&lab, &pair, &watch))?;
     guarded.step("kill", "killing a gateway", || kill(&lab, &pair, &watch))?;
     guarded.step("recover", "starting it again", || recover(&lab, &pair, &mut totals))?;
     guarded.step("plaintext", "looking at what was seen", || {
@@ -186,9 +190,9 @@ fn start(stage: &Stage, lab: &Lab) -> Result<([Files; 2], Outcome), StepError> {
 }
 
 fn up(pair: &Pair<'_>) -> Result<((), Outcome), StepError> {
-    let [end, _] = pair.wait(PATIENCE, "up", End::agrees)?;
+    let [end, _] = pair.wait(PATIENCE, "up", |a, b| a.agrees(b) && a.carries(0) && b.carries(0))?;
     let (ike, esp) = end.suites;
-    let words = format!("the tunnel is up: IKEv2 {ike}, ESP {esp}");
+    let words = format!("both tunnels are up: IKEv2 {ike}, ESP {esp}; the first carries");
     Ok(((), Outcome::new(words, json!({ "ike_suite": ike, "esp_suite": esp }))))
 }
 
@@ -272,6 +276,29 @@ fn rekey(pair: &Pair<'_>, site: Site, child: Option<&str>) -> Result<((), Outcom
     Ok(((), Outcome::new(words, json!({ "spi": spi }))))
 }
 
+/// The path of the tunnel that carries becomes a black hole while a TCP transfer uses it.
+fn cut(lab: &Lab, pair: &Pair<'_>, totals: &mut Totals) -> Result<((), Outcome), StepError> {
+    let transfer = traffic::transfer_through(lab, Site::A, CUT_BYTES, || lab.cut(Path::First, true))?;
+    pair.wait(PATIENCE, "using the second tunnel", |a, b| a.carries(1) && b.carries(1))?;
+    let pause = transfer.longest_pause;
+    totals.failover_pause = pause;
+    let size = table::bytes(transfer.bytes);
+    let words = format!(
+        "the first tunnel's path cut under a TCP transfer: {size} arrived, every byte right, after a pause of {:.2} s",
+        pause.as_secs_f64()
+    );
+    let facts = json!({ "tcp_bytes": transfer.bytes, "pause_seconds": pause.as_secs_f64() });
+    Ok(((), Outcome::new(words, facts)))
+}
+
+fn restore(lab: &Lab, pair: &Pair<'_>) -> Result<((), Outcome), StepError> {
+    lab.cut(Path::First, false)?;
+    let back = |end: &End| end.roles == ["held", "active"];
+    let [end, _] = pair.wait(PATIENCE, "hearing from the first tunnel again", |a, b| back(a) && back(b))?;
+    let words = "path restored: the first tunnel answers again, and is held back for a while in case it flaps";
+    Ok(((), Outcome::new(words, json!({ "roles": end.roles }))))
+}
+
 /// Sends from `sites` and returns how many ESP packets went over the internet meanwhile.
 fn send_blind(lab: &Lab, watch: &Watch, sites: &[Site]) -> Result<u64, StepError> {
     let before = watch.seen();
@@ -288,7 +315,7 @@ fn send_blind(lab: &Lab, watch: &Watch, sites: &[Site]) -> Result<u64, StepError
 
 fn down(lab: &Lab, pair: &Pair<'_>, watch: &Watch) -> Result<((), Outcome), StepError> {
     pair.order(Site::A, "down", None)?;
-    pair.wait(PATIENCE, "down", |a, b| !a.up && !b.up)?;
+    pair.wait(PATIENCE, "down", |a, b| a.down && b.down)?;
     let esp = send_blind(lab, watch, &Site::BOTH)?;
     if esp != 0 {
         return unexpected(format!("{esp} ESP packets were sent through a tunnel that is down"));
@@ -296,7 +323,7 @@ fn down(lab: &Lab, pair: &Pair<'_>, watch: &Watch) -> Result<((), Outcome), Step
     pair.order(Site::A, "up", None)?;
     pair.wait(PATIENCE, "up again", End::agrees)?;
     let sent = 2 * BLIND_PACKETS;
-    let words = format!("tunnel down: of {sent} packets none left in clear; up again");
+    let words = format!("tunnels down: of {sent} packets none left in clear; up again");
     Ok(((), Outcome::new(words, json!({ "sent": sent, "clear_packets": 0 }))))
 }
 
@@ -319,7 +346,7 @@ fn recover(lab: &Lab, pair: &Pair<'_>, totals: &mut Totals) -> Result<((), Outco
     if pings.received != pings.sent {
         return unexpected(format!("{} of {} pings were answered", pings.received, pings.sent));
     }
-    let words = format!("started again: the tunnel is back, {} of {} pings answered", pings.received, pings.sent);
+    let words = format!("started again: the tunnels are back, {} of {} pings answered", pings.received, pings.sent);
     Ok(((), Outcome::new(words, json!({ "pings_sent": pings.sent, "pings_received": pings.received }))))
 }
 

@@ -77,6 +77,8 @@ pub struct Totals {
     pub packets_during_rekey: u64,
     /// Those that did not arrive.
     pub packets_lost_during_rekey: u64,
+    /// The longest pause of a TCP transfer whose tunnel was cut.
+    pub failover_pause: Duration,
     /// Packets on the internet that could be read there.
     pub plaintext_packets_seen: u64,
     /// ESP packets on the internet.
@@ -103,10 +105,10 @@ pub struct Around {
 const DRAWING: &str = "
    site-a                          the internet                          site-b
   ┌───────────┐   ┌───────────┐   ┌─────────────┐   ┌──────────────┐   ┌───────────┐
-  │ host      ├───┤ gateway   ╞═══╡   router    ╞═══╡ gateway      ├───┤ host      │
-  │ 10.91.1.2 │   │ 192.0.2.1 │   │             │   │ 198.51.100.1 │   │ 10.93.1.2 │
+  │ host      ├───┤ gateway   │   │   router    │   │ gateway      ├───┤ host      │
+  │ 10.91.1.2 │   │ 192.0.2.1 ╞═══╡   tunnel 1  ╞═══╡ 198.51.100.1 │   │ 10.93.1.2 │
+  │           │   │ 192.0.2.5 ╞═══╡   tunnel 2  ╞═══╡ 203.0.113.1  │   │           │
   └───────────┘   └───────────┘   └─────────────┘   └──────────────┘   └───────────┘
-                        ╘═════════ IPsec tunnel ═══════════╛
 ";
 
 /// Writes it down.
@@ -227,6 +229,7 @@ impl Totals {
             "rekeys": self.rekeys,
             "packets_during_rekey": self.packets_during_rekey,
             "packets_lost_during_rekey": self.packets_lost_during_rekey,
+            "failover_pause_seconds": seconds(self.failover_pause),
             "plaintext_packets_seen": self.plaintext_packets_seen,
             "esp_packets_seen": self.esp_packets_seen,
             "seconds": seconds(self.took),

@@ -2,7 +2,7 @@
 //! sockets as anybody would ask.
 
 use super::error::{StepError, io_error};
-use super::lab::{Lab, NETWORK_BITS, Site};
+use super::lab::{Lab, NETWORK_BITS, Path as Way, Site};
 use crate::client::Gateway;
 use crate::tunnels::{Status, items, reason, text};
 use crypto::Rng;
@@ -140,28 +140,41 @@ fn configuration(site: Site, socket: &Path) -> String {
         Site::A => "on-load",
         Site::B => "passive",
     };
+    let tunnel = |number: usize, way: Way| {
+        format!(
+            "[connection.{CONNECTION}.tunnel.{number}]
+local_address = \"{}\"
+remote_address = \"{}\"
+preference = {}
+",
+            site.outside(way),
+            other.outside(way),
+            300 - 100 * number,
+        )
+    };
+    let [first, second] = Way::BOTH.map(|way| site.outside(way));
     // A JSON string is a TOML string.
     let socket = Value::from(socket.to_string_lossy());
     format!(
         "[gateway]
 interface = \"underpass0\"
-listen = [\"{outside}\"]
+listen = [\"{first}\", \"{second}\"]
 socket = {socket}
 
 [connection.{CONNECTION}]
-local_address = \"{outside}\"
-remote_address = \"{remote}\"
 local_id = \"{name}.example\"
 remote_id = \"{other_name}.example\"
 retransmit_initial_milliseconds = 250
 
+{one}
+{two}
 [connection.{CONNECTION}.child.{CHILD}]
 local_subnets = [\"{network}/{NETWORK_BITS}\"]
 remote_subnets = [\"{other_network}/{NETWORK_BITS}\"]
 start = \"{start}\"
 ",
-        outside = site.outside(),
-        remote = other.outside(),
+        one = tunnel(1, Way::First),
+        two = tunnel(2, Way::Second),
         name = site.name(),
         other_name = other.name(),
         network = site.network(),
@@ -169,11 +182,15 @@ start = \"{start}\"
     )
 }
 
-/// One end of the tunnel as its gateway sees it.
+/// One end of the tunnels as its gateway sees it; SPIs and algorithms are those of the first.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct End {
-    /// The child is there.
+    /// Both tunnels are there.
     pub up: bool,
+    /// None is.
+    pub down: bool,
+    /// What each is to its gateway: `active`, `standby`, `suspect`, …
+    pub roles: Vec<String>,
     /// SPIs of the IKE SA: initiator's, responder's.
     pub ike: (String, String),
     /// SPIs of the child: inbound, outbound.
@@ -192,13 +209,23 @@ impl End {
         let child = children.first().copied().unwrap_or(&Value::Null);
         let ike = connection.get("ike").unwrap_or(&Value::Null);
         let words = |value: &Value, name: &str| text(value, name).to_owned();
+        let up = |connection: &&Value| Status::is_up(connection, None);
+        let groups = items(&status.0, "groups");
+        let tunnels = groups.first().map(|group| items(group, "tunnels")).unwrap_or_default();
         End {
-            up: Status::is_up(connection, None),
+            up: !connections.is_empty() && connections.iter().all(up),
+            down: !connections.iter().any(up),
+            roles: tunnels.iter().map(|tunnel| words(tunnel, "role")).collect(),
             ike: (words(ike, "spi_i"), words(ike, "spi_r")),
             child: (words(child, "spi_in"), words(child, "spi_out")),
             suites: (words(ike, "suite"), words(child, "suite")),
             reason: reason(connection),
         }
+    }
+
+    /// Whether its traffic goes through this tunnel.
+    pub fn carries(&self, tunnel: usize) -> bool {
+        self.roles.get(tunnel).is_some_and(|role| role == "active")
     }
 
     /// Whether two ends are of one tunnel: the same IKE SA, and each sends on the SA that the other receives on.

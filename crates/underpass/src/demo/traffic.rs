@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -101,6 +102,8 @@ pub struct Transfer {
     pub bytes: u64,
     /// From the first to the last.
     pub took: Duration,
+    /// The longest time in which none came.
+    pub longest_pause: Duration,
 }
 
 /// Sends `bytes` from one host to the other and compares each that arrives.
@@ -108,14 +111,33 @@ pub struct Transfer {
 /// # Errors
 /// No connection, no progress, or a byte that is not what was sent.
 pub fn transfer(lab: &Lab, from: Site, bytes: u64) -> Result<Transfer, StepError> {
+    transfer_through(lab, from, bytes, || Ok(()))
+}
+
+/// As [`transfer`], where `midway` happens when half of it has arrived.
+///
+/// # Errors
+/// As [`transfer`], and what `midway` says.
+pub fn transfer_through(
+    lab: &Lab,
+    from: Site,
+    bytes: u64,
+    midway: impl FnOnce() -> Result<(), StepError>,
+) -> Result<Transfer, StepError> {
     let to = from.other();
     let address = SocketAddr::new(to.host().into(), PORT);
     let open = || TcpListener::bind(address);
     let listener = lab.at(to).host.run(open)?.map_err(io_error("listen for TCP"))?;
+    let (tell, hear) = channel();
     let sender = lab.at(from).host.spawn("tcp", move || send_all(address, bytes))?;
     // A connection that never comes leaves this thread waiting with the listener; the sender's failure is what counts.
-    let receiver = std::thread::Builder::new().name("tcp".to_owned()).spawn(move || receive_all(&listener, bytes));
+    let receiver =
+        std::thread::Builder::new().name("tcp".to_owned()).spawn(move || receive_all(&listener, bytes, &tell));
     let receiver = receiver.map_err(io_error("start a thread"))?;
+    // Silence: it failed before that, and says why at its end.
+    if hear.recv().is_ok() {
+        midway()?;
+    }
     join(sender)???;
     join(receiver)?
 }
@@ -138,14 +160,19 @@ fn send_all(address: SocketAddr, bytes: u64) -> Result<(), StepError> {
     Ok(())
 }
 
-fn receive_all(listener: &TcpListener, bytes: u64) -> Result<Transfer, StepError> {
+fn receive_all(listener: &TcpListener, bytes: u64, halfway: &Sender<()>) -> Result<Transfer, StepError> {
     let failed = || io_error("receive over TCP");
     let (mut stream, _) = listener.accept().map_err(failed())?;
     stream.set_read_timeout(Some(TCP_PATIENCE)).map_err(failed())?;
     let start = Instant::now();
     let (mut pattern, mut expected, mut piece) = (Pattern::default(), [0; 16_384], [0; 16_384]);
-    let mut received = 0;
+    let (mut received, mut last, mut longest_pause, mut half_told) = (0, start, Duration::ZERO, false);
     while received < bytes {
+        if !half_told && received >= bytes / 2 {
+            half_told = true;
+            // Nobody listens: the transfer goes on all the same.
+            let _ = halfway.send(());
+        }
         let expected = pattern.next(&mut expected, bytes - received);
         let piece = piece.get_mut(..expected.len()).unwrap_or_default();
         stream.read_exact(piece).map_err(failed())?;
@@ -153,8 +180,10 @@ fn receive_all(listener: &TcpListener, bytes: u64) -> Result<Transfer, StepError
             return Err(StepError::Unexpected(format!("bytes after the first {received} are not what was sent")));
         }
         received += expected.len() as u64;
+        let now = Instant::now();
+        longest_pause = longest_pause.max(now.saturating_duration_since(std::mem::replace(&mut last, now)));
     }
-    Ok(Transfer { bytes: received, took: start.elapsed() })
+    Ok(Transfer { bytes: received, took: start.elapsed(), longest_pause })
 }
 
 /// Bytes that both ends know and that do not repeat (Steele, Lea, Flood: SplitMix64).
