@@ -1,0 +1,73 @@
+//! What is wrong only between tunnels: an outside address twice, an inside network twice or reserved.
+
+use super::finding::Findings;
+use super::model::{ImportedConnection, ImportedTunnel};
+use super::place::{Sourced, Spot};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// Networks that the managed service keeps for itself (EC2 API, `TunnelInsideCidr`).
+const RESERVED: [Ipv4Addr; 7] = [
+    Ipv4Addr::new(169, 254, 0, 0),
+    Ipv4Addr::new(169, 254, 1, 0),
+    Ipv4Addr::new(169, 254, 2, 0),
+    Ipv4Addr::new(169, 254, 3, 0),
+    Ipv4Addr::new(169, 254, 4, 0),
+    Ipv4Addr::new(169, 254, 5, 0),
+    Ipv4Addr::new(169, 254, 169, 252),
+];
+
+/// Keeps the connections that can stand beside each other; the names of the others are returned.
+pub(crate) fn check(connections: &mut Vec<ImportedConnection>, findings: &mut Findings) -> Vec<Sourced<String>> {
+    let mut inside: BTreeMap<(Ipv4Addr, u8), Spot> = BTreeMap::new();
+    let mut refused = Vec::new();
+    connections.retain(|connection| {
+        let before = findings.errors();
+        same_outside(connection, findings);
+        for tunnel in &connection.tunnels {
+            inside_network(tunnel, &mut inside, findings);
+        }
+        let sound = findings.errors() == before;
+        if !sound {
+            refused.push(connection.name.clone());
+        }
+        sound
+    });
+    refused
+}
+
+/// Two tunnels to one address are one tunnel: the second would fight the first.
+fn same_outside(connection: &ImportedConnection, findings: &mut Findings) {
+    let mut known: BTreeMap<&str, &Spot> = BTreeMap::new();
+    for tunnel in &connection.tunnels {
+        for remote in &tunnel.remote_addresses {
+            if let Some(first) = known.insert(&remote.value, &remote.at) {
+                let message = format!(
+                    "two tunnels of {} have the same outside address {}; the first is at {first}",
+                    connection.name.value, remote.value
+                );
+                findings.error(&remote.at, message, "each tunnel has an address of its own: write the right one there");
+            }
+        }
+    }
+}
+
+fn inside_network(tunnel: &ImportedTunnel, known: &mut BTreeMap<(Ipv4Addr, u8), Spot>, findings: &mut Findings) {
+    let Some(inside) = &tunnel.inside else { return };
+    let (network, prefix) = (inside.value.network(), inside.value.prefix);
+    if RESERVED.contains(&network) && prefix == 30 {
+        let message = format!("the inside network {network}/{prefix} is reserved by the managed service");
+        let help =
+            "choose another /30 of 169.254.0.0/16 for the tunnel; not 169.254.0.0 to .5.0 and not 169.254.169.252";
+        findings.error(&inside.at, message, help);
+    }
+    let host = u32::from(inside.value.address) & 3;
+    if prefix == 30 && (host == 0 || host == 3) {
+        let message = format!("{} is not a host of its own network {network}/30", inside.value);
+        findings.error(&inside.at, message, "a /30 has two hosts: the second and third of its four addresses");
+    }
+    if let Some(first) = known.insert((network, prefix), inside.at.clone()) {
+        let message = format!("the inside network {network}/{prefix} is in use twice; the first is at {first}");
+        findings.error(&inside.at, message, "each tunnel has an inside network of its own");
+    }
+}

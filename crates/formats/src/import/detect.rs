@@ -1,0 +1,33 @@
+//! What a file is, by what stands in it.
+
+use super::aws;
+use super::finding::Findings;
+use super::input::Text;
+use super::model::Format;
+use super::place::Spot;
+
+/// The format of a text, or an error that lists those there are. The dialect of an `ipsec.conf` is found later, over all files.
+pub(crate) fn detect(text: &Text, findings: &mut Findings) -> Option<Format> {
+    let format = guess(text);
+    if format.is_none() {
+        let words: Vec<&str> = Format::NAMED.iter().map(|format| format.word()).collect();
+        let at = Spot::start(&text.file);
+        let help = format!("say what it is with `--format`: {}", words.join(", "));
+        findings.error(&at, "this is no configuration that Underpass knows", help);
+    }
+    format
+}
+
+fn guess(text: &Text) -> Option<Format> {
+    let body = text.text.trim_start();
+    if body.starts_with('<') && (body.contains("<vpn_connection") || body.starts_with("<?xml")) {
+        return Some(Format::AwsXml);
+    }
+    if body.starts_with(['{', '[']) && (body.contains("\"VpnConnection") || body.contains("\"TunnelOptions\"")) {
+        return Some(Format::AwsJson);
+    }
+    if aws::looks_like_text(&text.text) {
+        return Some(Format::AwsText);
+    }
+    None
+}

@@ -1,0 +1,4 @@
+//! Configurations of others: what each format means, what is read leniently, what is refused.
+
+mod aws;
+mod support;
