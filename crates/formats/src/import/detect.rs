@@ -3,12 +3,19 @@
 use super::aws;
 use super::finding::Findings;
 use super::input::Text;
+use super::ipsec_conf;
 use super::model::Format;
 use super::place::Spot;
 
 /// The format of a text, or an error that lists those there are. The dialect of an `ipsec.conf` is found later, over all files.
-pub(crate) fn detect(text: &Text, findings: &mut Findings) -> Option<Format> {
-    let format = guess(text);
+pub(crate) fn detect(text: &Text, forced: Option<Format>, findings: &mut Findings) -> Option<Format> {
+    // A file of secrets goes with whatever dialect is named.
+    let secrets = || ipsec_conf::looks_like_secrets(&text.text).then_some(Format::Secrets);
+    let format = match forced {
+        Some(Format::Openswan | Format::Libreswan | Format::Strongswan) => secrets().or(forced),
+        Some(_) => forced,
+        None => guess(text).or_else(secrets),
+    };
     if format.is_none() {
         let words: Vec<&str> = Format::NAMED.iter().map(|format| format.word()).collect();
         let at = Spot::start(&text.file);
@@ -28,6 +35,9 @@ fn guess(text: &Text) -> Option<Format> {
     }
     if aws::looks_like_text(&text.text) {
         return Some(Format::AwsText);
+    }
+    if ipsec_conf::looks_like(&text.text) {
+        return Some(Format::Strongswan);
     }
     None
 }

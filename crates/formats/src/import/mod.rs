@@ -11,10 +11,13 @@ mod detect;
 mod finding;
 pub mod glob;
 mod input;
+mod ipsec_conf;
 mod json;
 pub mod model;
+mod pairs;
 mod place;
 mod psk;
+mod sources;
 mod to_toml;
 mod values;
 mod xml;
@@ -28,6 +31,7 @@ pub use to_toml::{Keys, Rendered};
 use finding::Findings;
 use input::{LARGEST_TOTAL, Text, decode};
 use model::distinct_names;
+use sources::Opened;
 
 /// Reads files as one configuration. `format` overrides what the files look like.
 pub fn import(inputs: &[Input], sources: &mut dyn Sources, format: Option<Format>, here: &Here) -> Imported {
@@ -39,6 +43,8 @@ pub fn import(inputs: &[Input], sources: &mut dyn Sources, format: Option<Format
         refused: Vec::new(),
         findings: Vec::new(),
     };
+    let mut opened = Opened::new(sources);
+    let mut ipsec = Vec::new();
     let mut total = 0_usize;
     for input in inputs {
         total = total.saturating_add(input.bytes.len());
@@ -51,12 +57,18 @@ pub fn import(inputs: &[Input], sources: &mut dyn Sources, format: Option<Format
             );
             break;
         }
+        opened.paths.push(input.path.clone());
         let Some(text) = decode(&input.path, &input.bytes, &mut findings) else { continue };
-        let Some(format) = format.or_else(|| detect::detect(&text, &mut findings)) else { continue };
+        let Some(format) = detect::detect(&text, format, &mut findings) else { continue };
         imported.files.push((text.file.to_string(), format));
-        read(&text, format, here, &mut imported, &mut findings);
+        match format {
+            Format::Openswan | Format::Libreswan | Format::Strongswan | Format::Secrets => ipsec.push((text, format)),
+            _ => read(&text, format, here, &mut imported, &mut findings),
+        }
     }
-    let _ = sources;
+    ipsec_conf::read(&ipsec, format, &mut opened, here, &mut imported, &mut findings);
+    let connections = std::mem::take(&mut imported.connections);
+    imported.connections = pairs::join(connections, &mut findings);
     let refused = checks::check(&mut imported.connections, &mut findings);
     imported.refused.extend(refused);
     distinct_names(&mut imported.connections, &mut findings);
