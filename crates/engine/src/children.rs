@@ -1,17 +1,18 @@
 //! The CHILD_SAs that the endpoint asked for, as SAs of the data plane, and the table made of them.
 
-use crate::desired::{DesiredState, PolicyAction};
+use crate::desired::DesiredState;
+use crate::failover::{Failover, Traffic};
 use crate::path_mtu::PathMtus;
-use crate::table::{ForwardingTable, InboundEntry, OutboundEntry, Slot};
+use crate::table::{ForwardingTable, InboundEntry, OutboundEntry};
 use crypto::{CbcIv, Rng};
-use ike::config::{ChildName, Lifetime, PeerName, StartPolicy};
+use ike::config::{ChildName, Lifetime, PeerName};
 use ike::event::{ChildId, ChildInstall};
 use ipsec::{
-    Action, Encapsulation, EspSuite, InboundSa, OutboundSa, Policy, SaError, SaLimits, SelectorPair, Spd, SpiPair,
+    Encapsulation, EspSuite, InboundSa, OutboundSa, SaError, SaLimits, SelectorPair, Spd, SpiPair,
     TunnelPolicy,
 };
 use packet::IpVersion;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -31,6 +32,10 @@ pub(crate) struct Child {
     pub(crate) inbound: Arc<InboundSa>,
     tunnel: TunnelPolicy,
     soft_reported: Arc<AtomicBool>,
+    /// Whether the next packet is worth telling.
+    armed: Arc<AtomicBool>,
+    /// Packets sent and received when its traffic was looked at last.
+    sampled: (u64, u64),
     heard: Arc<AtomicU64>,
     looks: Arc<AtomicU32>,
     heard_seen: u64,
@@ -118,6 +123,8 @@ impl Children {
             inbound: Arc::new(inbound),
             tunnel,
             soft_reported: Arc::default(),
+            armed: Arc::default(),
+            sampled: (0, 0),
             heard: Arc::default(),
             looks: Arc::default(),
             heard_seen: 0,
@@ -240,6 +247,34 @@ impl Children {
         heard
     }
 
+    /// What passed since the last call, by peer, on the children of those that are `watched`.
+    pub(crate) fn sample(&mut self, watched: impl Fn(&PeerName) -> bool) -> BTreeMap<PeerName, Traffic> {
+        let mut traffic: BTreeMap<PeerName, Traffic> = BTreeMap::new();
+        for child in self.by_id.values_mut().filter(|child| watched(&child.peer)) {
+            let counted = (child.outbound.packets(), child.heard.load(Ordering::Relaxed));
+            let (sent, received) = std::mem::replace(&mut child.sampled, counted);
+            let (sent, received) = (sent != counted.0, received != counted.1);
+            if sent || received {
+                let of_peer = traffic.entry(child.peer.clone()).or_default();
+                of_peer.sent |= sent;
+                of_peer.received |= received;
+            }
+        }
+        traffic
+    }
+
+    /// Has the next packet to any of these peers told.
+    pub(crate) fn arm(&self, peers: &BTreeSet<PeerName>) {
+        for child in self.by_id.values().filter(|child| peers.contains(&child.peer)) {
+            child.armed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The peers that can be sent to.
+    pub(crate) fn reachable(&self) -> BTreeSet<&PeerName> {
+        self.by_id.values().filter(|child| child.rank.is_some()).map(|child| &child.peer).collect()
+    }
+
     /// The children of a slot, the preferred one first.
     pub(crate) fn of<'a>(&'a self, peer: &PeerName, name: &ChildName) -> Vec<(ChildId, &'a Child)> {
         let mut found: Vec<(ChildId, &Child)> = self
@@ -258,40 +293,15 @@ impl Children {
     }
 
     /// The table that these children and the desired state make.
-    pub(crate) fn table(&self, desired: &DesiredState, paths: &PathMtus, generation: u64) -> ForwardingTable {
+    pub(crate) fn table(
+        &self,
+        desired: &DesiredState,
+        paths: &PathMtus,
+        failover: &Failover,
+        generation: u64,
+    ) -> ForwardingTable {
         let path_mtu = |child: &Child| paths.towards(child.remote(), desired.gateway.path_mtu);
-        let mut slots = Vec::new();
-        let mut policies: Vec<Policy<usize>> = desired
-            .policies
-            .iter()
-            .map(|policy| Policy {
-                name: policy.name.clone(),
-                action: match policy.action {
-                    PolicyAction::Bypass => Action::Bypass,
-                    PolicyAction::Discard => Action::Discard,
-                },
-                local: policy.local.clone(),
-                remote: policy.remote.clone(),
-            })
-            .collect();
-        for connection in desired.connections.values() {
-            for config in &connection.peer.children {
-                policies.push(Policy {
-                    name: format!("{}/{}", connection.peer.name, config.name),
-                    action: Action::Protect(slots.len()),
-                    local: config.local.clone(),
-                    remote: config.remote.clone(),
-                });
-                let of_slot = self.of(&connection.peer.name, &config.name);
-                let active = of_slot.into_iter().filter(|(_, child)| child.rank.is_some());
-                slots.push(Slot {
-                    peer: connection.peer.name.clone(),
-                    child: config.name.clone(),
-                    on_demand: config.start == StartPolicy::OnDemand,
-                    outbound: active.map(|(id, child)| Arc::new(child.outbound_entry(id, path_mtu(child)))).collect(),
-                });
-            }
-        }
+        let (slots, policies) = self.slots(desired, failover, &path_mtu);
         let inbound = self
             .by_id
             .iter()
@@ -331,7 +341,12 @@ impl Child {
         (mss(IpVersion::V4), mss(IpVersion::V6))
     }
 
-    fn outbound_entry(&self, id: ChildId, path_mtu: u16) -> OutboundEntry {
+    /// Whether packets may take it.
+    pub(crate) fn is_sent_on(&self) -> bool {
+        self.rank.is_some()
+    }
+
+    pub(crate) fn outbound_entry(&self, id: ChildId, path_mtu: u16) -> OutboundEntry {
         OutboundEntry {
             child: id,
             peer: self.peer.clone(),
@@ -341,6 +356,7 @@ impl Child {
             inner_mtu: self.inner_mtu(path_mtu),
             mss: self.mss(path_mtu),
             soft_reported: Arc::clone(&self.soft_reported),
+            armed: Arc::clone(&self.armed),
         }
     }
 

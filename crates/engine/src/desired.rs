@@ -4,6 +4,7 @@ use ike::config::{EndpointConfig, PeerConfig, PeerName};
 use ipsec::TrafficSelector;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// The full desired state of an engine.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -12,8 +13,70 @@ pub struct DesiredState {
     pub gateway: GatewaySettings,
     /// Connections by name.
     pub connections: BTreeMap<PeerName, Connection>,
+    /// Connections of which several lead to the same place, by the name that people call them together.
+    pub groups: BTreeMap<PeerName, TunnelGroup>,
     /// Policies that come before the connections', in order (RFC 4301 §4.4.1).
     pub policies: Vec<Policy>,
+}
+
+/// Tunnels to the same place: their children have the same names and selectors, and traffic takes one of them or is spread.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TunnelGroup {
+    /// How many carry.
+    pub mode: GroupMode,
+    /// The tunnels, at most [`MOST_MEMBERS`](crate::choice::MOST_MEMBERS); each a connection of that name.
+    pub tunnels: Vec<Tunnel>,
+    /// Where an idle tunnel has inside addresses, the far one is asked this often.
+    pub keepalive: Option<Duration>,
+}
+
+impl TunnelGroup {
+    /// The connections that its tunnels are.
+    pub fn peers(&self) -> impl Iterator<Item = &PeerName> {
+        self.tunnels.iter().map(|tunnel| &tunnel.peer)
+    }
+}
+
+/// How many tunnels of a group carry traffic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum GroupMode {
+    /// The most preferred of those that work.
+    #[default]
+    ActiveStandby,
+    /// All that work, each its share of the flows.
+    ActiveActive,
+}
+
+impl GroupMode {
+    /// As the configuration writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupMode::ActiveStandby => "active-standby",
+            GroupMode::ActiveActive => "active-active",
+        }
+    }
+}
+
+/// One tunnel of a group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tunnel {
+    /// The connection.
+    pub peer: PeerName,
+    /// Higher is preferred.
+    pub preference: u16,
+    /// Addresses of its two ends inside.
+    pub inside: Option<InsideAddresses>,
+}
+
+/// Addresses of a tunnel's two ends inside, as of a point-to-point interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InsideAddresses {
+    /// Ours.
+    pub local: IpAddr,
+    /// The peer's.
+    pub remote: IpAddr,
+    /// Length in bits of the prefix that both are in.
+    pub prefix_length: u8,
 }
 
 /// Properties of the gateway as a whole.

@@ -3,13 +3,14 @@
 //! Order matters: a table with a new inbound SA is published before the message that lets the peer use it is sent.
 
 use crate::children::Children;
-use crate::desired::{Connection, DesiredState, TunnelOptions};
+use crate::desired::{Connection, DesiredState, TunnelGroup, TunnelOptions};
+use crate::failover::{self, Failover};
 use crate::path::Feedback;
 use crate::path_mtu::PathMtus;
 use crate::table::ForwardingTable;
 use crypto::{Provider, Rng};
 use ike::config::{ChildName, Path, PeerConfig, PeerName};
-use ike::event::{ChildInstall, DownReason, Event, Output as IkeOutput, Transmit};
+use ike::event::{ChildId, ChildInstall, DownReason, Event, Output as IkeOutput, Transmit};
 use ike::{CommandError, Endpoint};
 use ipsec::{DropCounters, DropReason, Spi, TunnelPolicy};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,6 +24,9 @@ const WAITING_PER_CHILD: usize = 64;
 const WAITING_CHILDREN: usize = 1024;
 /// A packet waits no longer than this: by then its sender has given up or sent it again.
 const WAITING_TIME: Duration = Duration::from_secs(15);
+/// How long packets are taken on the SAs of a tunnel that ended while a sibling carries on: a DELETE that is lost once and the
+/// packets under way have their time.
+const SIBLING_LINGER: Duration = Duration::from_secs(3);
 /// How often the engine looks at which SAs packets were heard on.
 const HEARD_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -39,6 +43,8 @@ pub enum Output {
     Inject(Vec<Vec<u8>>),
     /// Something happened.
     Event(Event),
+    /// Something happened to a group of tunnels.
+    Failover(failover::Event),
 }
 
 struct Waiting {
@@ -52,6 +58,7 @@ pub struct Engine {
     pub(crate) endpoint: Endpoint,
     pub(crate) children: Children,
     pub(crate) paths: PathMtus,
+    pub(crate) failover: Failover,
     rng: Box<dyn Rng>,
     /// Connections that an operator took down: nothing is sent on them, whatever is still under way.
     taken_down: BTreeSet<PeerName>,
@@ -82,6 +89,7 @@ impl Engine {
             endpoint,
             children: Children::default(),
             paths: PathMtus::default(),
+            failover: Failover::default(),
             rng,
             taken_down: BTreeSet::new(),
             waiting: BTreeMap::new(),
@@ -100,6 +108,8 @@ impl Engine {
         let peers = desired.connections.values().map(|connection| connection.peer.clone()).collect();
         self.reasons.retain(|(peer, _), _| desired.connections.contains_key(peer));
         self.taken_down.retain(|peer| desired.connections.contains_key(peer));
+        self.failover.apply(&desired.groups, now);
+        self.children.arm(&desired.groups.values().flat_map(TunnelGroup::peers).cloned().collect());
         self.desired = desired;
         self.dirty = true;
         self.endpoint.apply(peers, now);
@@ -120,6 +130,8 @@ impl Engine {
     /// An IKE message came in, its marker removed.
     pub fn handle_ike(&mut self, path: Path, message: &[u8], now: Instant) {
         self.endpoint.handle_datagram(path, message, now);
+        let events = self.failover.look_for_answers(|peer| self.endpoint.last_heard(peer), now);
+        self.tell(events);
         self.collect(now);
     }
 
@@ -138,6 +150,7 @@ impl Engine {
                     self.note(Event::TruncationDiffers { peer, name, theirs }, now);
                 }
             }
+            Feedback::Sending(peer) => self.failover.began(&peer, now),
             Feedback::Wanted { peer, child, packet } => self.keep(peer, child, packet, now),
         }
         self.collect(now);
@@ -172,6 +185,11 @@ impl Engine {
             return self.outputs.push_back(Output::Inject(vec![packet]));
         }
         self.endpoint.trigger(&peer, &child, now);
+        // Whichever of its siblings is up first will do.
+        let siblings = self.failover.group_of(&peer).map(|(group, _)| group.tunnels.clone()).unwrap_or_default();
+        for sibling in siblings.iter().filter(|sibling| sibling.peer != peer) {
+            self.endpoint.trigger(&sibling.peer, &child, now);
+        }
         let key = (peer, child);
         if !self.waiting.contains_key(&key) && self.waiting.len() >= WAITING_CHILDREN {
             return self.drops.count(DropReason::QueueFull);
@@ -190,8 +208,11 @@ impl Engine {
             self.next_heard = now + HEARD_INTERVAL;
             for (peer, child) in self.children.heard_since(now) {
                 self.endpoint.esp_heard(&peer, child, None, now);
+                let recovered = self.failover.received(&peer, now);
+                self.tell(recovered);
             }
         }
+        self.watch_tunnels(now);
         if self.children.expire(now) {
             self.dirty = true;
         }
@@ -210,11 +231,38 @@ impl Engine {
         self.collect(now);
     }
 
+    /// Looks at what passes on tunnels that there is another way for, and asks after those that are silent.
+    fn watch_tunnels(&mut self, now: Instant) {
+        if self.failover.sample_is_due(now) {
+            let traffic = self.children.sample(|peer| self.failover.watches(peer));
+            let (events, idle) = self.failover.sampled(&traffic, now);
+            self.children.arm(&idle);
+            self.tell(events);
+        }
+        let (ask, events) = self.failover.act(now);
+        for peer in ask {
+            if !self.endpoint.probe(&peer, now) {
+                self.failover.cannot_ask(&peer);
+            }
+        }
+        self.tell(events);
+        let pings = self.failover.keepalives(now);
+        if !pings.is_empty() {
+            self.outputs.push_back(Output::Inject(pings));
+        }
+    }
+
+    fn tell(&mut self, events: impl IntoIterator<Item = failover::Event>) {
+        self.outputs.extend(events.into_iter().map(Output::Failover));
+    }
+
     /// When [`Self::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let heard = (!self.children.by_id.is_empty()).then_some(self.next_heard);
         let waiting = self.waiting.values().map(|waiting| waiting.since + WAITING_TIME).min();
-        let due = [self.endpoint.poll_timeout(), self.children.next_expiry(), self.paths.next_expiry(), heard, waiting];
+        let failover = self.failover.due();
+        let due =
+            [self.endpoint.poll_timeout(), self.children.next_expiry(), self.paths.next_expiry(), heard, waiting, failover];
         due.into_iter().flatten().min()
     }
 
@@ -325,6 +373,7 @@ impl Engine {
                     self.dirty = true;
                 }
                 IkeOutput::RemoveChild { child, linger } => {
+                    let linger = linger.max(self.lingers_for_its_siblings(child));
                     self.children.retire(child, now + linger, now);
                     self.dirty = true;
                 }
@@ -336,6 +385,21 @@ impl Engine {
             }
         }
         self.publish();
+        self.choose(now);
+    }
+
+    /// Traffic of a tunnel that ends goes on in its siblings, so what its peer sent before it knew is still wanted.
+    fn lingers_for_its_siblings(&self, child: ChildId) -> Duration {
+        let Some(peer) = self.children.by_id.get(&child).map(|child| &child.peer) else { return Duration::ZERO };
+        if self.failover.has_sibling_up(peer) { SIBLING_LINGER } else { Duration::ZERO }
+    }
+
+    /// Lets groups choose again where SAs came or went, or a tunnel's health changed.
+    fn choose(&mut self, now: Instant) {
+        let reachable = self.children.reachable();
+        let is_up = |peer: &PeerName| reachable.contains(peer);
+        let events = self.failover.choose(is_up, |peer| self.taken_down.contains(peer), now);
+        self.tell(events);
     }
 
     fn install(&mut self, install: ChildInstall, now: Instant) {
@@ -344,8 +408,12 @@ impl Engine {
         let taken_down = self.taken_down.contains(&install.peer);
         // The endpoint negotiated the suite from our own proposals and cut the keys to it: this cannot fail, and if it
         // does the child simply carries nothing, which its peer's liveness check finds.
+        let peer = install.peer.clone();
         if self.children.install(install, tunnel, taken_down, self.rng.as_mut(), now).is_ok() {
             self.dirty = true;
+            if self.failover.watches(&peer) {
+                self.children.arm(&[peer].into());
+            }
         }
     }
 
@@ -355,11 +423,11 @@ impl Engine {
             return;
         }
         self.generation += 1;
-        let table = Arc::new(self.children.table(&self.desired, &self.paths, self.generation));
+        self.failover.reconsider();
+        let table = Arc::new(self.children.table(&self.desired, &self.paths, &self.failover, self.generation));
         self.outputs.push_back(Output::Publish(Arc::clone(&table)));
-        let up = table.slots.iter().filter(|slot| !slot.outbound.is_empty());
-        for slot in up {
-            if let Some(waiting) = self.waiting.remove(&(slot.peer.clone(), slot.child.clone())) {
+        for member in table.slots.iter().filter(|slot| slot.is_up()).flat_map(|slot| &slot.members) {
+            if let Some(waiting) = self.waiting.remove(&(member.peer.clone(), member.child.clone())) {
                 self.outputs.push_back(Output::Inject(waiting.packets));
             }
         }

@@ -11,12 +11,15 @@
 //! ```
 
 mod children;
+pub mod choice;
 pub mod desired;
 mod engine;
+pub mod failover;
 pub mod path;
 mod path_mtu;
 pub mod record;
 pub mod routes;
+mod slots;
 pub mod status;
 pub mod table;
 

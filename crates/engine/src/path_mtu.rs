@@ -67,6 +67,7 @@ impl PathMtus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failover::Failover;
     use crate::Engine;
     use crate::desired::DesiredState;
     use crate::tests::{connection, selector};
@@ -119,7 +120,7 @@ mod tests {
             install(&mut lab, number, remote, now);
         }
         let mss = |lab: &Engine, number: u32| {
-            let table = lab.children.table(&lab.desired, &lab.paths, 0);
+            let table = lab.children.table(&lab.desired, &lab.paths, &Failover::default(), 0);
             table.inbound[&spi(number)].mss.0
         };
         let before = (mss(&lab, 1), mss(&lab, 2));

@@ -75,11 +75,11 @@ impl std::fmt::Display for Record {
 }
 
 impl Record {
-    fn new(level: Level, event: &'static str, message: String) -> Record {
+    pub(crate) fn new(level: Level, event: &'static str, message: String) -> Record {
         Record { level, event, message, connection: None, child: None, reason: None, fields: Vec::new() }
     }
 
-    fn of(mut self, connection: &impl ToString) -> Record {
+    pub(crate) fn of(mut self, connection: &impl ToString) -> Record {
         self.connection = Some(connection.to_string());
         self
     }
@@ -89,12 +89,12 @@ impl Record {
         self
     }
 
-    fn because(mut self, reason: &'static str) -> Record {
+    pub(crate) fn because(mut self, reason: &'static str) -> Record {
         self.reason = Some(reason);
         self
     }
 
-    fn with(mut self, name: &'static str, value: impl ToString) -> Record {
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Record {
         self.fields.push((name, value.to_string()));
         self
     }

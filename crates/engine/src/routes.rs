@@ -54,6 +54,8 @@ pub struct Routes {
     pub protected: Vec<Prefix>,
     /// Parts of protected prefixes left to the kernel's other routes: traffic to pass in clear.
     pub bypassed: Vec<Prefix>,
+    /// Addresses of the interface, each with the length of the prefix that leads through it.
+    pub inside: Vec<Prefix>,
     /// Bypass policies that routes cannot express in full: what they match is dropped where it meets a protected prefix.
     pub not_routable: Vec<String>,
 }
@@ -86,7 +88,15 @@ impl Routes {
                 not_routable.push(policy.name.clone());
             }
         }
-        Routes { protected: protected.into_iter().collect(), bypassed: bypassed.into_iter().collect(), not_routable }
+        let tunnels = desired.groups.values().flat_map(|group| &group.tunnels);
+        let inside = tunnels.filter_map(|tunnel| tunnel.inside);
+        let inside = inside.map(|inside| Prefix { address: inside.local, length: inside.prefix_length });
+        Routes {
+            protected: protected.into_iter().collect(),
+            bypassed: bypassed.into_iter().collect(),
+            inside: inside.collect(),
+            not_routable,
+        }
     }
 }
 

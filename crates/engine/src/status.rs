@@ -4,8 +4,9 @@
 use crate::Engine;
 use crate::children::Child;
 use crate::desired::Connection;
+use crate::failover::TunnelView;
 use ike::SaView;
-use ike::config::ChildConfig;
+use ike::config::{ChildConfig, PeerName};
 use ike::event::{ChildId, DownReason, Role};
 use ipsec::{DropCounters, DropReason, Encapsulation};
 use serde::Serialize;
@@ -23,6 +24,8 @@ pub struct Status {
     pub gateway: GatewayStatus,
     /// Every configured connection, by name.
     pub connections: Vec<ConnectionStatus>,
+    /// Every group of tunnels, by name; its tunnels are connections, too.
+    pub groups: Vec<GroupStatus>,
     /// Dropped packets by reason.
     pub drops: BTreeMap<&'static str, u64>,
 }
@@ -142,6 +145,43 @@ pub struct ChildStatus {
     pub sas: usize,
 }
 
+/// Tunnels to the same place.
+#[derive(Clone, Debug, Serialize)]
+pub struct GroupStatus {
+    /// Its name: what the configuration calls the connection.
+    pub name: String,
+    /// `active-standby` or `active-active`.
+    pub mode: &'static str,
+    /// `up` when every tunnel is and none is suspect, `degraded` when one at least carries, else `down`.
+    pub state: &'static str,
+    /// The tunnels, in the order of the configuration.
+    pub tunnels: Vec<TunnelStatus>,
+    /// How often traffic moved from one tunnel to another.
+    pub moves: u64,
+    /// When it last did, RFC 3339.
+    pub moved: Option<String>,
+}
+
+/// One tunnel of a group.
+#[derive(Clone, Debug, Serialize)]
+pub struct TunnelStatus {
+    /// The connection it is.
+    pub connection: String,
+    /// `active` carries our traffic; `standby` would; `held` would, but was suspect lately; `suspect` does not answer; `down`.
+    /// What the peer sends may come through any of them.
+    pub role: &'static str,
+    /// Higher is preferred.
+    pub preference: u16,
+    /// Our inside address.
+    pub inside_local: Option<String>,
+    /// The peer's inside address.
+    pub inside_remote: Option<String>,
+    /// Smoothed round-trip time of liveness checks, in milliseconds; known once it had to be asked.
+    pub rtt_milliseconds: Option<f64>,
+    /// Until when another tunnel is preferred although this one is well again, RFC 3339.
+    pub held_until: Option<String>,
+}
+
 /// What a status needs from the host: the wall clock and the process.
 pub struct StatusContext<'a> {
     /// RFC 3339 of a moment.
@@ -180,8 +220,36 @@ impl Engine {
                 half_open: self.endpoint.half_open(),
             },
             connections: self.desired.connections.values().map(|connection| self.connection(connection, cx)).collect(),
+            groups: self.desired.groups.keys().filter_map(|name| self.group(name, cx)).collect(),
             drops: DropReason::ALL.iter().map(|reason| (reason.name(), self.dropped(*reason, cx))).collect(),
         }
+    }
+
+    fn group(&self, name: &PeerName, cx: &StatusContext<'_>) -> Option<GroupStatus> {
+        let (views, group) = self.failover.view(name)?;
+        let well = |view: &TunnelView| matches!(view.role, "active" | "standby" | "held");
+        let state = match (views.iter().all(well), views.iter().any(well)) {
+            (true, true) => "up",
+            (false, true) => "degraded",
+            (_, false) => "down",
+        };
+        let tunnels = views.into_iter().zip(&group.config.tunnels).map(|(view, config)| TunnelStatus {
+            connection: config.peer.to_string(),
+            role: view.role,
+            preference: config.preference,
+            inside_local: config.inside.map(|inside| inside.local.to_string()),
+            inside_remote: config.inside.map(|inside| inside.remote.to_string()),
+            rtt_milliseconds: view.rtt.map(|rtt| (rtt.as_secs_f64() * 1e6).round() / 1e3),
+            held_until: view.held_until.map(cx.stamp),
+        });
+        Some(GroupStatus {
+            name: name.to_string(),
+            mode: group.config.mode.name(),
+            state,
+            tunnels: tunnels.collect(),
+            moves: group.moves,
+            moved: group.moved.map(cx.stamp),
+        })
     }
 
     fn dropped(&self, reason: DropReason, cx: &StatusContext<'_>) -> u64 {

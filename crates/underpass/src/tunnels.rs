@@ -19,14 +19,19 @@ impl Status {
         gateway.ask(&json!({ "command": "status" })).map(Status)
     }
 
-    /// The connections, all or the one named.
+    /// The connections, all, the one named, or the tunnels of the one named.
     ///
     /// # Errors
     /// None is named so, or a child of it is none.
     pub fn select(&self, target: Option<&Target>) -> Result<Vec<&Value>, Failure> {
         let all = items(&self.0, "connections");
         let Some(target) = target else { return Ok(all) };
-        let names = || all.iter().map(|connection| text(connection, "name"));
+        let groups = items(&self.0, "groups");
+        let names = || all.iter().chain(&groups).map(|named| text(named, "name"));
+        if let Some(group) = groups.iter().find(|group| text(group, "name") == target.connection) {
+            let of_group: Vec<&str> = items(group, "tunnels").iter().map(|tunnel| text(tunnel, "connection")).collect();
+            return Ok(all.into_iter().filter(|connection| of_group.contains(&text(connection, "name"))).collect());
+        }
         let Some(found) = all.iter().find(|connection| text(connection, "name") == target.connection) else {
             return Err(unknown("connection", &target.connection, names()));
         };
@@ -99,6 +104,12 @@ impl Target {
             None => self.connection.clone(),
         }
     }
+}
+
+/// What a status says of a connection as a tunnel of a group, where it is one.
+pub fn tunnel_of_group<'v>(status: &'v Value, connection: &str) -> Option<&'v Value> {
+    let tunnels = items(status, "groups").into_iter().flat_map(|group| items(group, "tunnels"));
+    tunnels.into_iter().find(|tunnel| text(tunnel, "connection") == connection)
 }
 
 /// The elements of a list in an object; none when it is not there.

@@ -2,6 +2,7 @@
 
 mod cavp;
 mod delete;
+pub mod failover;
 mod ike_scan;
 mod libreswan;
 mod loss_of_peer;
@@ -27,6 +28,7 @@ pub fn labs() -> Vec<Lab> {
         rekey::LABS,
         delete::LABS,
         loss_of_peer::LABS,
+        failover::LABS,
         nat::LABS,
         scapy_esp::LABS,
         libreswan::LABS,

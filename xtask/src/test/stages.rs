@@ -41,16 +41,45 @@ fn check(outcome: Fallible<()>) -> Ended {
 /// A stage whose runner prints results; a runner that prints none counts as one test.
 fn counted(command: &mut Command) -> Ended {
     let mut counts = Counts::default();
+    let mut failures = Failures::default();
     let status = run_lines(command, |line| {
+        failures.look_at(line);
         if let Some(read) = Counts::read(line) {
             counts += read;
         }
     });
+    let status = failures.named_in(status);
     match status.and_then(|ended| ended) {
         Ok(()) if counts.failed > 0 => Ended::Failed(counts, "the runner hid its failures".to_owned()),
         Ok(()) if counts == Counts::default() => Ended::Ran(Counts::ONE),
         Ok(()) => Ended::Ran(counts),
         Err(why) => Ended::Failed(counts, why),
+    }
+}
+
+/// The lines of a runner that name what failed, to be said again where the run is summed up: whoever reads only the end
+/// of a long run learns from it what to look at.
+#[derive(Default)]
+struct Failures(Vec<String>);
+
+impl Failures {
+    /// Failures that are said again at most.
+    const MOST: usize = 10;
+    /// Characters of each.
+    const LENGTH: usize = 600;
+
+    fn look_at(&mut self, line: &str) {
+        let test = line.starts_with("test ") && line.ends_with("... FAILED");
+        let lab = line.starts_with("lab ") && line.contains(" … FAILED");
+        if (test || lab) && self.0.len() < Self::MOST {
+            self.0.push(line.chars().take(Self::LENGTH).collect());
+        }
+    }
+
+    /// The exit status with the failures in it.
+    fn named_in(&self, status: Fallible<Fallible<()>>) -> Fallible<Fallible<()>> {
+        let name = |why| if self.0.is_empty() { why } else { format!("{why}: {}", self.0.join("; ")) };
+        status.map(|ended| ended.map_err(name))
     }
 }
 
@@ -169,9 +198,12 @@ fn labs(built: bool) -> Ended {
 /// A runner whose last line alone is its sum; lines before it may quote the sums of others.
 fn last_line_counts(command: &mut Command) -> Ended {
     let mut counts = None;
+    let mut failures = Failures::default();
     let status = run_lines(command, |line| {
+        failures.look_at(line);
         counts = Counts::read(line).or(counts);
     });
+    let status = failures.named_in(status);
     let counts = counts.unwrap_or_default();
     match status.and_then(|ended| ended) {
         Ok(()) if counts == Counts::default() => Ended::Failed(counts, "it printed no result".to_owned()),
@@ -236,6 +268,16 @@ mod tests {
         assert!(matches!(ended, Ended::Ran(counts) if counts == expected));
         let silent = last_line_counts(&mut shell("true"));
         assert!(matches!(silent, Ended::Failed(..)));
+    }
+
+    #[test]
+    fn what_failed_is_named_where_the_run_is_summed_up() {
+        let script = "echo 'lab a … ok (1 s)'; echo 'lab b … FAILED (0 lost of 3; 2 s)'; echo '1 passed, 1 failed, 0 skipped'; exit 1";
+        let Ended::Failed(counts, why) = last_line_counts(&mut shell(script)) else { panic!("it failed") };
+        assert_eq!(counts.failed, 1);
+        assert!(why.ends_with(": lab b … FAILED (0 lost of 3; 2 s)"), "{why}");
+        let ended = counted(&mut shell("echo 'test a::b ... FAILED'; exit 1"));
+        assert!(matches!(ended, Ended::Failed(_, why) if why.ends_with(": test a::b ... FAILED")));
     }
 
     #[test]

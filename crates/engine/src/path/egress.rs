@@ -51,6 +51,9 @@ impl Egress<'_> {
             clamp_mss(packet, entry.mss.0, entry.mss.1, header.checksum_partial());
         }
         let segments = Segments::new(header, packet).map_err(|_| DropReason::Malformed)?;
+        if entry.armed.load(Ordering::Relaxed) && entry.armed.swap(false, Ordering::Relaxed) {
+            self.feedback.push(Feedback::Sending(entry.peer.clone()));
+        }
         self.seal_segments(entry, &segments, packet, out)
     }
 
@@ -193,14 +196,15 @@ impl Egress<'_> {
     /// Nothing can carry the packet now: it asks for its child where that is on demand, and waits; else it is dropped.
     fn want(&mut self, slot: &Slot, header: &VnetHeader, packet: &[u8]) -> Result<(), DropReason> {
         // A tunnel that is up, but narrower than this packet, is not helped by another request.
-        if !slot.on_demand || !slot.outbound.is_empty() {
-            return Err(if slot.outbound.is_empty() { DropReason::NoTunnel } else { DropReason::Selector });
+        if slot.is_up() {
+            return Err(DropReason::Selector);
         }
+        let member = slot.members.iter().find(|member| member.on_demand).ok_or(DropReason::NoTunnel)?;
         let segments = Segments::new(header, packet).map_err(|_| DropReason::Malformed)?;
         for index in 0..segments.count() {
             let mut whole = vec![0; segments.segment_len(index)];
             segments.write(index, &mut whole);
-            let (peer, child) = (slot.peer.clone(), slot.child.clone());
+            let (peer, child) = (member.peer.clone(), member.child.clone());
             self.feedback.push(Feedback::Wanted { peer, child, packet: whole });
         }
         Ok(())

@@ -45,6 +45,8 @@ pub enum Feedback {
     },
     /// The first authentic packet on an inbound SA: the peer uses it, so may we (RFC 7296 §2.8).
     FirstHeard(ChildId),
+    /// The first packet after a pause is sent to a peer that there is another way to.
+    Sending(PeerName),
     /// The newest authentic packet came from another address or port.
     Moved {
         /// Whose.

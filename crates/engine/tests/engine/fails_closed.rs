@@ -172,13 +172,13 @@ fn a_changed_configuration_holds_at_once() {
 #[test]
 fn an_unchanged_configuration_touches_nothing() {
     let mut pair = Pair::connected(|_, _| {});
-    let before = pair.gateway(A).table.slots[0].outbound[0].sa.spi();
+    let before = pair.gateway(A).table.slots[0].members[0].outbound[0].sa.spi();
     let events = pair.gateway(A).events.len();
     for node in [A, B] {
         pair.apply(node);
     }
     pair.run(seconds(60));
-    assert_eq!(pair.gateway(A).table.slots[0].outbound[0].sa.spi(), before);
+    assert_eq!(pair.gateway(A).table.slots[0].members[0].outbound[0].sa.spi(), before);
     assert_eq!(pair.gateway(A).events.len(), events);
     pair.assert_works();
 }

@@ -4,7 +4,7 @@
 use crate::support::*;
 use engine::ForwardingTable;
 use engine::path::Feedback;
-use engine::table::{OutboundEntry, Slot};
+use engine::table::{Member, OutboundEntry, Slot};
 use ike::config::Lifetime;
 use ike::proposal::EspProposal;
 use ipsec::{DropReason, EspKeys, OutboundSa, SaLimits, Spi};
@@ -92,7 +92,7 @@ fn a_burst_longer_than_what_an_sa_may_carry_uses_it_up_and_asks_for_the_next_one
 /// The table of a gateway, with its outbound SA replaced by one that has sent all but `left` of its sequence numbers.
 fn nearly_exhausted(pair: &Pair, left: u64) -> ForwardingTable {
     let table = &pair.gateway(A).table;
-    let (slot, entry) = (&table.slots[0], &table.slots[0].outbound[0]);
+    let (slot, entry) = (&table.slots[0], &table.slots[0].members[0].outbound[0]);
     let suite = entry.sa.suite();
     assert!(!suite.esn);
     let keys = EspKeys {
@@ -112,19 +112,21 @@ fn nearly_exhausted(pair: &Pair, left: u64) -> ForwardingTable {
         inner_mtu: entry.inner_mtu,
         mss: entry.mss,
         soft_reported: Arc::clone(&entry.soft_reported),
+        armed: Arc::clone(&entry.armed),
     };
     ForwardingTable {
         generation: table.generation,
         spd: ipsec::Spd::new(table.spd.policies().to_vec()),
-        slots: vec![Slot {
-            peer: slot.peer.clone(),
-            child: slot.child.clone(),
-            on_demand: false,
-            outbound: vec![Arc::new(entry)],
-        }],
+        slots: vec![slot_of(slot, entry)],
         inbound: BTreeMap::new(),
         clamp_mss: true,
     }
+}
+
+/// A slot as this one with another SA.
+fn slot_of(slot: &Slot, entry: OutboundEntry) -> Slot {
+    let member = &slot.members[0];
+    Slot::alone(Member::new(&member.peer, &member.child, false, vec![Arc::new(entry)]))
 }
 
 fn without_esn() -> Pair {
@@ -135,7 +137,7 @@ fn without_esn() -> Pair {
 }
 
 fn spi_of(pair: &Pair) -> Spi {
-    pair.gateway(A).table.slots[0].outbound[0].sa.spi()
+    pair.gateway(A).table.slots[0].members[0].outbound[0].sa.spi()
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod failover;
 mod fails_closed;
 mod ikev1;
 mod limits;

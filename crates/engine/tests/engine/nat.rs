@@ -25,7 +25,7 @@ fn behind_nat() -> (Pair, usize) {
 }
 
 fn towards_a(pair: &Pair) -> SocketAddr {
-    match pair.gateway(B).table.slots[0].outbound[0].encapsulation {
+    match pair.gateway(B).table.slots[0].members[0].outbound[0].encapsulation {
         Encapsulation::Udp { remote, .. } => remote,
         Encapsulation::Plain { .. } => unreachable!("behind NAT without UDP"),
     }
@@ -119,11 +119,11 @@ fn without_nat_a_packet_from_another_port_is_accepted_and_moves_nothing() {
         let (_, wire) = pair.pass_watched(A, &VnetHeader::NONE, &udp(A, false, 10));
         wire[0].1.clone()
     };
-    let before = pair.gateway(B).table.slots[0].outbound[0].encapsulation;
+    let before = pair.gateway(B).table.slots[0].members[0].outbound[0].encapsulation;
     let now = pair.now();
     let from = SocketAddr::new(ip("198.51.100.66"), 4500);
     pair.lab.network.send(now, from, SocketAddr::new(outer(B, false), NAT_PORT), [&[0], esp.as_slice()].concat());
     pair.run(seconds(1));
-    assert_eq!(pair.gateway(B).table.slots[0].outbound[0].encapsulation, before);
+    assert_eq!(pair.gateway(B).table.slots[0].members[0].outbound[0].encapsulation, before);
     assert_eq!(pair.gateway(B).drops.get(DropReason::Replay), 1);
 }

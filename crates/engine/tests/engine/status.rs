@@ -1,6 +1,7 @@
 //! What an operator sees: every configured tunnel, up or not, with its reason; stable keys; no secret anywhere.
 
 use crate::support::*;
+use engine::desired::{GroupMode, Tunnel, TunnelGroup};
 use engine::record::Record;
 use engine::status::{ReasonStatus, Status, StatusContext};
 use ike::config::{ChildConfig, Lifetime, Retry, StartPolicy, Version, Versions};
@@ -88,6 +89,18 @@ const KEYS: &[&str] = &[
     "gateway.pid",
     "gateway.started",
     "gateway.version",
+    "groups[].mode",
+    "groups[].moved",
+    "groups[].moves",
+    "groups[].name",
+    "groups[].state",
+    "groups[].tunnels[].connection",
+    "groups[].tunnels[].held_until",
+    "groups[].tunnels[].inside_local",
+    "groups[].tunnels[].inside_remote",
+    "groups[].tunnels[].preference",
+    "groups[].tunnels[].role",
+    "groups[].tunnels[].rtt_milliseconds",
     "schema_version",
     "time",
 ];
@@ -101,7 +114,13 @@ fn with_lifetimes() -> Pair {
 
 #[test]
 fn the_keys_of_a_status_are_stable() {
-    let pair = with_lifetimes();
+    let pair = Pair::connected(|_, desired| {
+        connection(desired).peer.lifetime = Lifetime::of(seconds(3600));
+        child_of(desired).lifetime = Lifetime::of(seconds(1200));
+        let tunnels = desired.connections.keys().map(|peer| Tunnel { peer: peer.clone(), preference: 1, inside: None });
+        let group = TunnelGroup { mode: GroupMode::ActiveStandby, tunnels: tunnels.collect(), keepalive: None };
+        desired.groups = [("vpn".into(), group)].into();
+    });
     let mut found = BTreeSet::new();
     keys(&json(&pair, A), "", &mut found);
     assert_eq!(found, KEYS.iter().map(|key| (*key).to_owned()).collect());

@@ -21,7 +21,7 @@ fn tunnel(v6: bool, udp: bool) -> Pair {
 }
 
 fn entry(pair: &Pair, node: NodeId) -> std::sync::Arc<engine::table::OutboundEntry> {
-    std::sync::Arc::clone(&pair.gateway(node).table.slots[0].outbound[0])
+    std::sync::Arc::clone(&pair.gateway(node).table.slots[0].members[0].outbound[0])
 }
 
 /// The 32 bits of each packet's sequence number.
@@ -251,7 +251,7 @@ fn an_authentic_packet_outside_the_selectors_goes_no_further() {
     let table = {
         let gateway = pair.gateway(A);
         let slot = &gateway.table.slots[0];
-        let theirs = &slot.outbound[0];
+        let theirs = &slot.members[0].outbound[0];
         let mut wide = engine::table::OutboundEntry {
             child: theirs.child,
             peer: theirs.peer.clone(),
@@ -261,6 +261,7 @@ fn an_authentic_packet_outside_the_selectors_goes_no_further() {
             inner_mtu: theirs.inner_mtu,
             mss: theirs.mss,
             soft_reported: std::sync::Arc::clone(&theirs.soft_reported),
+            armed: std::sync::Arc::clone(&theirs.armed),
         };
         wide.mss = (0, 0);
         engine::ForwardingTable {
@@ -271,12 +272,12 @@ fn an_authentic_packet_outside_the_selectors_goes_no_further() {
                 local: ipsec::SelectorPair::any().local,
                 remote: ipsec::SelectorPair::any().remote,
             }]),
-            slots: vec![engine::table::Slot {
-                peer: slot.peer.clone(),
-                child: slot.child.clone(),
-                on_demand: false,
-                outbound: vec![std::sync::Arc::new(wide)],
-            }],
+            slots: vec![engine::table::Slot::alone(engine::table::Member::new(
+                &slot.members[0].peer,
+                &slot.members[0].child,
+                false,
+                vec![std::sync::Arc::new(wide)],
+            ))],
             inbound: Default::default(),
             clamp_mss: false,
         }

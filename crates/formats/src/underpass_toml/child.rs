@@ -60,7 +60,7 @@ pub(crate) fn read(named: Named, connection: Inherited, report: &mut Report) -> 
     lifetime.packets = section.integer("lifetime_packets", report).map(|at| at.value);
     let proposals = proposals(&mut section, spoken, report);
     let child = ChildConfig {
-        name: ChildName::from(name),
+        name: ChildName::from(&*name),
         local,
         remote,
         sha256_96: sha256_96(&mut section, &proposals, report),

@@ -78,6 +78,7 @@ fn same_traffic(drafts: &[Draft], report: &mut Report) {
             let meet = |a: &TrafficSelector, b: &TrafficSelector| a.intersection(b).is_some();
             let locals_meet = || one.local.iter().any(|a| other.local.iter().any(|b| meet(a, b)));
             if (one.connection, one.child) == (other.connection, other.child)
+                || same_group(drafts, one.connection, other.connection)
                 || !meet(one.remote, other.remote)
                 || !locals_meet()
             {
@@ -89,6 +90,12 @@ fn same_traffic(drafts: &[Draft], report: &mut Report) {
             }
         }
     }
+}
+
+/// Tunnels of one connection are there to carry the same traffic.
+fn same_group(drafts: &[Draft], one: usize, other: usize) -> bool {
+    let group = |index: usize| drafts.get(index).and_then(|draft| draft.group.as_ref());
+    one != other && group(one).is_some() && group(one) == group(other)
 }
 
 fn tell_overlap(drafts: &[Draft], first: &Claim, second: &Claim, report: &mut Report) {
@@ -129,6 +136,8 @@ fn same_peers(drafts: &[Draft], report: &mut Report) {
         let names = &draft.connection.remote_names;
         let key = format!("{:?} {addresses:?} {names:?} {} {remote_id:?}", peer.local_address, peer.local_id);
         match known.get(&key) {
+            // Told as tunnels with the same ends.
+            Some(first) if first.group.is_some() && first.group == draft.group => {}
             Some(first) => {
                 let name = &first.connection.peer.name;
                 let message = format!("`{}` has the same peer and identities as `{name}`", peer.name);

@@ -5,8 +5,9 @@ use super::document::Named;
 use super::ikev1::{self, Spoken};
 use super::keys::SectionKind;
 use super::secrets::Secrets;
-use super::section::{Section, entries, shown, type_name};
+use super::section::{Entry, Section, entries, shown, type_name};
 use super::split;
+use super::tunnels::Single;
 use super::values::{Rekeying, address, host_address, shown_long};
 use crate::diagnostic::{Report, code};
 use crate::source::{At, Place};
@@ -30,12 +31,17 @@ const IKE_PORT: u16 = 500;
 /// A connection with the places that later checks point at.
 pub(crate) struct Draft {
     pub(crate) connection: Connection,
+    /// Its name in the file.
+    pub(crate) place: Place,
+    /// The connection that it is a tunnel of.
+    pub(crate) group: Option<String>,
     pub(crate) remote_place: Place,
     pub(crate) children: Vec<child::Draft>,
 }
 
-pub(crate) fn read(named: Named, listen: &[IpAddr], secrets: &Secrets, report: &mut Report) -> Draft {
-    let Named { name, place, mut section } = named;
+pub(crate) fn read(single: Single, listen: &[IpAddr], secrets: &Secrets, report: &mut Report) -> Draft {
+    let Single { named: Named { name, place, mut section }, of_children, group } = single;
+    let name = &*name;
     let remote = Remote::read(&mut section, report);
     let has_local_address = section.has("local_address");
     let local_address = local_address(&mut section, listen, &remote, report);
@@ -43,7 +49,7 @@ pub(crate) fn read(named: Named, listen: &[IpAddr], secrets: &Secrets, report: &
     let spoken = Spoken::read(&mut section, report);
     let aggressive = ikev1::aggressive(&mut section, spoken, report);
     let inherited = child::Inherited { any_peer: remote.any, rekeying, spoken };
-    let children = children(&mut section, name, inherited, report);
+    let children = children(&mut section, name, inherited, &of_children, report);
     let peer = PeerConfig {
         name: PeerName::from(name),
         local_address,
@@ -53,7 +59,9 @@ pub(crate) fn read(named: Named, listen: &[IpAddr], secrets: &Secrets, report: &
         },
         remote_id: remote_id(&mut section, &remote, report),
         psk: {
-            let entry = section.text("psk", report).unwrap_or(At { value: name, place });
+            // Each tunnel has a key of its own where there is one, else that of the connection.
+            let shared = group.filter(|whole| !secrets.has(name) && secrets.has(whole));
+            let entry = section.text("psk", report).unwrap_or(At { value: shared.unwrap_or(name), place });
             secrets.get(entry, name, report)
         },
         proposals: proposals(&mut section, spoken, report),
@@ -91,7 +99,7 @@ pub(crate) fn read(named: Named, listen: &[IpAddr], secrets: &Secrets, report: &
     routes.sort_unstable();
     routes.dedup();
     let connection = Connection { peer, remote_names: remote.names, routes, tunnel };
-    Draft { connection, remote_place: remote.place, children }
+    Draft { connection, place, group: group.map(str::to_owned), remote_place: remote.place, children }
 }
 
 /// `remote_address`, taken apart.
@@ -306,6 +314,7 @@ fn children(
     section: &mut Section,
     connection: &str,
     inherited: child::Inherited,
+    of_children: &[Entry],
     report: &mut Report,
 ) -> Vec<child::Draft> {
     let title = format!("connection.{}.child", shown(connection));
@@ -326,7 +335,11 @@ fn children(
     }
     let found = entries(entry.place.file, table);
     let named = super::document::named(SectionKind::Child, &title, found, report);
-    let drafts = named.into_iter().map(|named| child::read(named, inherited, report)).collect();
+    let drafts = named.into_iter().map(|Named { name, place, section }| {
+        let section = section.overridden(section.title().to_owned(), section.place, of_children.to_vec());
+        child::read(Named { name, place, section }, inherited, report)
+    });
+    let drafts = drafts.collect();
     split::split(drafts, connection, entry.key_place, report)
 }
 

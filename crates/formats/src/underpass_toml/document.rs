@@ -7,9 +7,43 @@ use crate::nearest::nearest;
 use crate::source::Place;
 use toml::de::{DeTable, DeValue};
 
+/// A name: as written, or made of several.
+#[derive(Clone)]
+pub(crate) enum Name<'t> {
+    Written(&'t str),
+    Made(String),
+}
+
+impl<'t> Name<'t> {
+    /// The name as it stands in the file, where it does.
+    pub(crate) fn in_the_file(&self) -> Option<&'t str> {
+        match self {
+            Name::Written(name) => Some(name),
+            Name::Made(_) => None,
+        }
+    }
+}
+
+impl std::ops::Deref for Name<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Name::Written(name) => name,
+            Name::Made(name) => name,
+        }
+    }
+}
+
+impl std::fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self)
+    }
+}
+
 /// A table with a name of its own: `[connection.NAME]`.
 pub(crate) struct Named<'t> {
-    pub(crate) name: &'t str,
+    pub(crate) name: Name<'t>,
     /// Where the name stands.
     pub(crate) place: Place,
     pub(crate) section: Section<'t>,
@@ -101,7 +135,7 @@ pub(crate) fn named<'t>(kind: SectionKind, title: &str, found: Vec<Entry<'t>>, r
         }
         places.insert(name, entry.key_place);
         let section = Section::new(kind, title, entry.key_place, entries(entry.place.file, table), report);
-        known.push(Named { name, place: entry.key_place, section });
+        known.push(Named { name: Name::Written(name), place: entry.key_place, section });
     }
     known
 }

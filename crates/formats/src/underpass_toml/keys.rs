@@ -10,6 +10,8 @@ pub enum SectionKind {
     Gateway,
     /// `[connection.NAME]`.
     Connection,
+    /// `[connection.NAME.tunnel.NAME]`.
+    Tunnel,
     /// `[connection.NAME.child.NAME]`.
     Child,
     /// `[policy.NAME]`.
@@ -18,14 +20,20 @@ pub enum SectionKind {
 
 impl SectionKind {
     /// All of them, in the order of the reference.
-    pub const ALL: [SectionKind; 4] =
-        [SectionKind::Gateway, SectionKind::Connection, SectionKind::Child, SectionKind::Policy];
+    pub const ALL: [SectionKind; 5] = [
+        SectionKind::Gateway,
+        SectionKind::Connection,
+        SectionKind::Tunnel,
+        SectionKind::Child,
+        SectionKind::Policy,
+    ];
 
     /// The header as the reference writes it.
     pub fn header(self) -> &'static str {
         match self {
             SectionKind::Gateway => "[gateway]",
             SectionKind::Connection => "[connection.NAME]",
+            SectionKind::Tunnel => "[connection.NAME.tunnel.NAME]",
             SectionKind::Child => "[connection.NAME.child.NAME]",
             SectionKind::Policy => "[policy.NAME]",
         }
@@ -157,7 +165,7 @@ const YEAR: u64 = 31_536_000;
 const LARGEST: u64 = i64::MAX as u64;
 const SELECTOR: &str = "selector, as in `10.1.0.0/16` or `10.1.0.5[tcp/443]`";
 
-use SectionKind::{Child, Connection, Gateway, Policy};
+use SectionKind::{Child, Connection, Gateway, Policy, Tunnel};
 
 /// All keys.
 #[rustfmt::skip] // A table: one key, one row, and below it what the key does.
@@ -228,6 +236,28 @@ pub const KEYS: &[Key] = &[
         "Don't-fragment bit of the outer IPv4 header."),
     key(Connection, "child", Kind::Table("one table `[connection.NAME.child.NAME]` or more"), "required",
         "The CHILD_SAs of the connection."),
+    key(Connection, "tunnel", Kind::Table("tables `[connection.NAME.tunnel.NAME]`, up to eight"), "one tunnel, described by the connection itself",
+        "Several tunnels to the same place; what is written here holds for all of them."),
+    key(Connection, "mode", Kind::OneOf(&["active-standby", "active-active"]), "`\"active-standby\"`",
+        "Which of several tunnels carry our traffic: the most preferred that works, or all that work, each its share of the flows."),
+    key(Connection, "keepalive_seconds", within_or_zero(1, 3600, "off"), "0",
+        "Where tunnels have inside addresses: how long one may be idle before the far one is pinged, for peers that close idle tunnels."),
+    key(Tunnel, "inside_address", Kind::Text("address with prefix length, as in `169.254.10.2/30`"), "none",
+        "Our inside address, given to the interface; the peer has the other host of the /30 (or /31, /126, /127). It answers ping."),
+    key(Tunnel, "preference", within(0, 65_535), "100",
+        "Of the tunnels that work, those of higher preference carry first."),
+    key(Tunnel, "esp_proposals", Kind::Texts("proposal, as in `aes128gcm16` or `aes256-sha256-modp2048`"), "the child's",
+        "As the child's, for every child of this tunnel."),
+    key(Tunnel, "lifetime_seconds", within_or_zero(4, YEAR, "for ever"), "the child's",
+        "As the child's, for every child of this tunnel."),
+    key(Tunnel, "lifetime_bytes", within(10_000, LARGEST), "the child's",
+        "As the child's, for every child of this tunnel."),
+    key(Tunnel, "replay_window", within_or_zero(64, 8192, "no check"), "the child's",
+        "As the child's, for every child of this tunnel."),
+    key(Tunnel, "sha256_96", Kind::Boolean, "the child's",
+        "As the child's, for every child of this tunnel."),
+    key(Tunnel, "start", Kind::OneOf(&["on-load", "on-demand", "passive"]), "the child's",
+        "As the child's, for every child of this tunnel."),
     key(Child, "local_subnets", Kind::Texts(SELECTOR), "required",
         "Our side of the traffic."),
     key(Child, "remote_subnets", Kind::Texts(SELECTOR), "required",

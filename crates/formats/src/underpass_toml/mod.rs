@@ -15,6 +15,7 @@ mod policy;
 mod secrets;
 mod section;
 mod split;
+mod tunnels;
 mod values;
 
 use crate::diagnostic::{Diagnostic, Report, Severity, code};
@@ -83,16 +84,15 @@ pub fn parse(files: &[SourceFile], secrets: &[SourceFile]) -> Result<Loaded, Vec
     let mut document = Document::gather(config, &mut report);
     let (mut gateway, host) = gateway::read(document.gateway.take(), &mut report);
     let policies = document.policies.into_iter().map(|named| policy::read(named, &mut report)).collect::<Vec<_>>();
-    let drafts: Vec<Draft> = document
-        .connections
-        .into_iter()
-        .map(|named| connection::read(named, &host.listen, &secrets, &mut report))
-        .collect();
+    let (singles, groups) = tunnels::expand(document.connections, &mut report);
+    let drafts: Vec<Draft> =
+        singles.into_iter().map(|single| connection::read(single, &host.listen, &secrets, &mut report)).collect();
     conflicts::check(&drafts, &policies, &mut report);
+    let groups = tunnels::finish(groups, &drafts, &mut report);
 
     gateway.icmp_source = None;
     let connections = drafts.into_iter().map(|draft| (draft.connection.peer.name.clone(), draft.connection)).collect();
-    let state = DesiredState { gateway, connections, policies };
+    let state = DesiredState { gateway, connections, groups, policies };
     if report.has_errors() {
         return Err(report.into_diagnostics());
     }

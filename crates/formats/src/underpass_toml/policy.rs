@@ -15,5 +15,5 @@ pub(crate) fn read(named: Named, report: &mut Report) -> Policy {
     let local = selectors(&mut section, "local", "[\"10.1.0.0/16\"]", report).values();
     let remote = selectors(&mut section, "remote", "[\"10.2.0.0/16\"]", report).values();
     section.finish(report);
-    Policy { name: named.name.to_owned(), action, local, remote }
+    Policy { name: named.name.to_string(), action, local, remote }
 }

@@ -51,6 +51,11 @@ impl<'t> Secrets<'t> {
         secrets
     }
 
+    /// Whether there is an entry of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.keys.contains_key(name)
+    }
+
     /// The key named `name`; reports at the name's place when there is none.
     pub(crate) fn get(&self, name: At<&str>, connection: &str, report: &mut Report) -> SecretBytes {
         match self.keys.get(name.value) {

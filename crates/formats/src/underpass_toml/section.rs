@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 /// One key as written.
+#[derive(Clone, Copy)]
 pub(crate) struct Entry<'t> {
     pub(crate) key: &'t str,
     pub(crate) key_place: Place,
@@ -65,6 +66,30 @@ impl<'t> Section<'t> {
             }
         }
         Section { kind, title, place, entries: kept }
+    }
+
+    /// How messages call it.
+    pub(crate) fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Takes out every entry that is `wanted`.
+    pub(crate) fn take_all(&mut self, wanted: impl Fn(&Entry<'t>) -> bool) -> Vec<Entry<'t>> {
+        self.entries.extract_if(.., |entry| wanted(entry)).collect()
+    }
+
+    /// The same table under another title, with these entries in place of those of their names.
+    pub(crate) fn overridden(&self, title: String, place: Place, overrides: Vec<Entry<'t>>) -> Section<'t> {
+        let kept = self.entries.iter().filter(|entry| !overrides.iter().any(|new| new.key == entry.key));
+        let entries = kept.copied().chain(overrides.iter().copied()).collect();
+        Section { kind: self.kind, title, place, entries }
+    }
+
+    /// Reports every key that there is not, and forgets it.
+    pub(crate) fn drop_unknown(&mut self, report: &mut Report) {
+        let kind = self.kind;
+        let entries = self.take_all(|entry| kind.key(entry.key).is_none());
+        Section { kind, title: self.title.clone(), place: self.place, entries }.finish(report);
     }
 
     /// The entry named `name`, taken out.
@@ -212,10 +237,16 @@ impl<'t> Section<'t> {
     pub(crate) fn finish(self, report: &mut Report) {
         for entry in &self.entries {
             let message = format!("unknown key `{}` in [{}]", shown(entry.key), self.title);
-            let names = self.kind.keys().map(|key| key.name);
-            let help = nearest(entry.key, names).map(did_you_mean).or_else(|| self.elsewhere(entry.key));
+            let help = nearest(entry.key, self.names()).map(did_you_mean).or_else(|| self.elsewhere(entry.key));
             report.error(code::INVALID, entry.key_place, message, help);
         }
+    }
+
+    /// The keys that may stand here: in a tunnel's table those of its connection, too.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        let of_tunnel = self.kind == SectionKind::Tunnel;
+        let also = SectionKind::Connection.keys().filter(move |_| of_tunnel);
+        self.kind.keys().chain(also).map(|key| key.name)
     }
 
     /// Where a key that is unknown here belongs.

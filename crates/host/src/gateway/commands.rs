@@ -3,6 +3,7 @@
 use super::capture::{self, Capture};
 use super::serve::Gateway;
 use crate::control::{ClientId, Request};
+use engine::Engine;
 use engine::record::Level;
 use engine::status::StatusContext;
 use ike::CommandError;
@@ -67,24 +68,12 @@ impl Gateway {
         let command = request.get("command").and_then(Value::as_str).unwrap_or_default();
         match command {
             "status" => Ok(self.status(now)),
-            "up" => {
-                let Target { peer, child } = target(request)?;
-                self.engine.up(&peer, child.as_ref(), now)?;
-                Ok(json!({"asked": peer.to_string()}))
-            }
-            "down" => {
-                let Target { peer, child } = target(request)?;
-                self.engine.down(&peer, child.as_ref(), now)?;
-                Ok(json!({"asked": peer.to_string()}))
-            }
-            "rekey" => {
-                let Target { peer, child } = target(request)?;
-                match child {
-                    Some(child) => self.engine.rekey_child(&peer, Some(&child), now)?,
-                    None => self.engine.rekey_ike(&peer, now)?,
-                }
-                Ok(json!({"asked": peer.to_string()}))
-            }
+            "up" => self.for_each_tunnel(request, |engine, Target { peer, child }| engine.up(peer, child.as_ref(), now)),
+            "down" => self.for_each_tunnel(request, |engine, Target { peer, child }| engine.down(peer, child.as_ref(), now)),
+            "rekey" => self.for_each_tunnel(request, |engine, Target { peer, child }| match child {
+                Some(child) => engine.rekey_child(peer, Some(child), now),
+                None => engine.rekey_ike(peer, now),
+            }),
             "log" => {
                 if request.get("follow").and_then(Value::as_bool) == Some(true) {
                     self.followers.push(client);
@@ -99,6 +88,25 @@ impl Gateway {
             "capture" => self.begin_capture(client, request, now),
             other => Err(Refusal::new("bad_request", format!("there is no command `{other}`"))),
         }
+    }
+
+    /// Carries a command out for a connection, or for every tunnel of one that has several; all of them, even where one of them
+    /// cannot, which is then what is answered.
+    fn for_each_tunnel(
+        &mut self,
+        request: &Value,
+        order: impl Fn(&mut Engine, &Target) -> Result<(), CommandError>,
+    ) -> Result<Value, Refusal> {
+        let Target { peer, child } = target(request)?;
+        let group = self.configured.groups.get(&peer);
+        let peers = group.map_or_else(|| vec![peer.clone()], |group| group.peers().cloned().collect());
+        let mut result = Ok(());
+        for peer in peers {
+            let done = order(&mut self.engine, &Target { peer, child: child.clone() });
+            result = result.and(done);
+        }
+        result?;
+        Ok(json!({"asked": peer.to_string()}))
     }
 
     /// `{"command":"capture","connection":NAME or null,"seconds":N,"packets":N}`, or `"milliseconds"`. After the answer come lines

@@ -74,6 +74,11 @@ impl Journal {
         lines
     }
 
+    /// Writes what happened to a group of tunnels: bounded by hold-down, so never suppressed.
+    pub(super) fn failover(&mut self, event: &engine::failover::Event, time: &str) -> Value {
+        self.record(&Record::from(event), time)
+    }
+
     /// When there is a count of suppressed events to be told.
     pub(super) fn due(&self) -> Option<Instant> {
         (self.strangers.suppressed > 0).then_some(self.strangers.period_ends)

@@ -20,6 +20,8 @@ const UNREACHABLE_METRIC: u32 = 4_278_198_272;
 pub(super) struct KernelRoutes {
     netlink: Netlink,
     link: u32,
+    /// Addresses that we gave our interface; others on it are somebody else's.
+    inside: Vec<Prefix>,
 }
 
 fn prefixes(routes: &[engine::routes::Prefix]) -> Vec<Prefix> {
@@ -49,7 +51,7 @@ fn same_place(a: &Route, b: &Route) -> bool {
 
 impl KernelRoutes {
     pub(super) fn new(netlink: Netlink, link: u32) -> KernelRoutes {
-        KernelRoutes { netlink, link }
+        KernelRoutes { netlink, link, inside: Vec::new() }
     }
 
     /// Whether an interface is the gateway's own.
@@ -60,9 +62,10 @@ impl KernelRoutes {
     /// Adds what is missing and removes what is no longer wanted; what stays is not touched. Returns how many routes changed.
     /// A route that cannot be set does not keep the others from being set.
     pub(super) fn apply(&mut self, wanted: &Routes) -> Result<usize, NetlinkError> {
+        let readdressed = self.address(&wanted.inside)?;
         let wanted = self.wanted(wanted)?;
         let present = self.netlink.our_routes()?;
-        let (mut changed, mut failure) = (0, None);
+        let (mut changed, mut failure) = (readdressed, None);
         for route in wanted.iter().filter(|route| !present.contains(route)) {
             match self.netlink.replace_route(route) {
                 Ok(()) => changed += 1,
@@ -77,6 +80,25 @@ impl KernelRoutes {
             changed += usize::from(self.netlink.delete_route(route)?);
         }
         failure.map_or(Ok(changed), Err)
+    }
+
+    /// Gives our interface the inside addresses of tunnels, and takes those of before from it. Returns how many changed.
+    fn address(&mut self, inside: &[engine::routes::Prefix]) -> Result<usize, NetlinkError> {
+        let wanted = prefixes(inside);
+        if wanted.is_empty() && self.inside.is_empty() {
+            return Ok(0);
+        }
+        let present: Vec<Prefix> = self.netlink.addresses()?.into_iter().filter(|at| at.link == self.link).map(|at| at.prefix).collect();
+        let mut changed = 0;
+        for prefix in wanted.iter().filter(|prefix| !present.contains(prefix)) {
+            self.netlink.add_address(self.link, *prefix)?;
+            changed += 1;
+        }
+        let old = std::mem::replace(&mut self.inside, wanted);
+        for prefix in old.iter().filter(|prefix| !self.inside.contains(prefix)) {
+            changed += usize::from(self.netlink.delete_address(self.link, *prefix)?);
+        }
+        Ok(changed)
     }
 
     /// All routes there should be, in the order of setting them.

@@ -244,12 +244,17 @@ impl Gateway {
                 Output::Publish(table) => self.publish(table),
                 Output::Inject(packets) => self.injector.inject(&self.table.load(), packets),
                 Output::Event(event) => self.event(&event, now),
+                Output::Failover(event) => {
+                    let time = self.stamp(now);
+                    let line = self.journal.failover(&event, &time);
+                    self.tell_followers(&line);
+                }
             }
         }
     }
 
     fn publish(&mut self, table: Arc<ForwardingTable>) {
-        let mtu = table.slots.iter().flat_map(|slot| &slot.outbound).map(|entry| entry.inner_mtu).min();
+        let mtu = table.slots.iter().flat_map(engine::table::Slot::outbound).map(|entry| entry.inner_mtu).min();
         let routes = self.configured.connections.values().flat_map(|connection| &connection.routes);
         let least = if routes.clone().any(|(address, _)| address.is_ipv6()) { LEAST_MTU_V6 } else { LEAST_MTU_V4 };
         // What does not fit one tunnel or another is found packet by packet.
@@ -259,7 +264,7 @@ impl Gateway {
         {
             self.mtu = mtu;
         }
-        let up = table.slots.iter().filter(|slot| !slot.outbound.is_empty()).count();
+        let up = table.slots.iter().filter(|slot| slot.is_up()).count();
         let status = format!("{up}/{} tunnels up", table.slots.len());
         if status != self.last_status {
             self.notifier.notify(&State::Status(&status));

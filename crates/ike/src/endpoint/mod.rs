@@ -9,6 +9,7 @@
 mod actions;
 mod commands;
 mod peers;
+mod probe;
 mod receive;
 mod responder;
 mod timers;

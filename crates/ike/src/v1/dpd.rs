@@ -62,13 +62,7 @@ impl IsakmpSa {
             return;
         }
         match &mut self.dpd.asked {
-            None => {
-                let sequence = self.dpd.next;
-                self.dpd.next = sequence.wrapping_add(1);
-                let schedule = Schedule::start(&self.peer.retransmit, self.peer.dpd.timeout, cx.now, cx.rng);
-                self.dpd.asked = Some(Asked { sequence, schedule });
-                self.send_dpd(NotifyType::R_U_THERE, sequence, cx);
-            }
+            None => self.ask_alive(cx),
             Some(asked) if asked.schedule.deadline <= cx.now => {
                 let after = cx.now.saturating_duration_since(asked.schedule.started);
                 self.dpd.asked = None;
@@ -80,6 +74,29 @@ impl IsakmpSa {
                 self.send_dpd(NotifyType::R_U_THERE, sequence, cx);
             }
         }
+    }
+
+    fn ask_alive(&mut self, cx: &mut Context<'_>) {
+        let sequence = self.dpd.next;
+        self.dpd.next = sequence.wrapping_add(1);
+        let schedule = Schedule::start(&self.peer.retransmit, self.peer.dpd.timeout, cx.now, cx.rng);
+        self.dpd.asked = Some(Asked { sequence, schedule });
+        self.send_dpd(NotifyType::R_U_THERE, sequence, cx);
+    }
+
+    /// Asks the peer now, or asks again ahead of schedule. `false`: it never said that it knows the question.
+    pub(crate) fn probe(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.is_established() || !self.features.dpd {
+            return false;
+        }
+        match &self.dpd.asked {
+            Some(asked) => {
+                let sequence = asked.sequence;
+                self.send_dpd(NotifyType::R_U_THERE, sequence, cx);
+            }
+            None => self.ask_alive(cx),
+        }
+        true
     }
 
     fn send_dpd(&mut self, ty: NotifyType, sequence: u32, cx: &mut Context<'_>) -> Vec<Vec<u8>> {

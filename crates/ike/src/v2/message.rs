@@ -42,7 +42,7 @@ impl IkeSa {
             Err(error) => return self.close(DownReason::Crypto(error.to_string()), cx),
         };
         let give_up = match exchange {
-            Exchange::Liveness => self.peer.dpd.timeout,
+            Exchange::Liveness if self.peer.dpd.interval.is_some() => self.peer.dpd.timeout,
             _ => self.peer.retransmit.give_up,
         };
         self.send_request(datagrams, give_up, exchange, cx);

@@ -76,6 +76,18 @@ impl IkeSa {
         Some(self.last_heard + interval)
     }
 
+    /// Asks the peer now: what waits for an answer is sent again, ahead of its schedule, which goes on.
+    pub(crate) fn probe(&mut self, cx: &mut Context<'_>) -> bool {
+        match &self.window.outstanding {
+            Some(outstanding) => {
+                let datagrams = outstanding.datagrams.clone();
+                self.send_datagrams(datagrams, cx);
+            }
+            None => self.start_liveness(cx),
+        }
+        self.window.outstanding.is_some()
+    }
+
     /// Sends the outstanding request again, or gives up.
     fn retransmit(&mut self, cx: &mut Context<'_>) {
         let policy = self.peer.retransmit;

@@ -4,7 +4,7 @@ use super::Control;
 use crate::client::clean;
 use crate::exit::{Exit, Failure};
 use crate::table::{Cell, age, align, bytes, colour_welcome};
-use crate::tunnels::{Status, Target, items, reason, text};
+use crate::tunnels::{Status, Target, items, reason, text, tunnel_of_group};
 use formats::parse_rfc3339;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -58,15 +58,17 @@ fn render(status: &Value, connections: &[&Value], colour: bool) -> Vec<String> {
     let mut rows: Vec<Vec<Cell>> = vec![heading.map(Cell::from).to_vec()];
     for connection in connections {
         let children = items(connection, "children");
+        let role = tunnel_of_group(status, text(connection, "name"));
+        let role = role.map(|tunnel| text(tunnel, "role")).filter(|role| *role != "down");
         if children.is_empty() {
-            rows.push(row(connection, None, now));
+            rows.push(row(connection, None, role, now));
         }
-        rows.extend(children.into_iter().map(|child| row(connection, Some(child), now)));
+        rows.extend(children.into_iter().map(|child| row(connection, Some(child), role, now)));
     }
     align(&rows, colour)
 }
 
-fn row(connection: &Value, child: Option<&Value>, now: Option<u64>) -> Vec<Cell> {
+fn row(connection: &Value, child: Option<&Value>, role: Option<&str>, now: Option<u64>) -> Vec<Cell> {
     let own = child.unwrap_or(connection);
     let state = match text(own, "state") {
         "" => text(connection, "state"),
@@ -90,7 +92,7 @@ fn row(connection: &Value, child: Option<&Value>, now: Option<u64>) -> Vec<Cell>
         child.map(|child| clean(text(child, "suite"))).unwrap_or_default().into(),
         traffic("in").into(),
         traffic("out").into(),
-        note(connection, own, state),
+        note(connection, own, state, role),
     ]
 }
 
@@ -132,11 +134,12 @@ fn address(connection: &Value, name: &str) -> String {
 }
 
 /// The reason when it is not up; what deserves a look when it is.
-fn note(connection: &Value, own: &Value, state: &str) -> Cell {
+fn note(connection: &Value, own: &Value, state: &str, role: Option<&str>) -> Cell {
     if state != "up" {
         return reason(own).or_else(|| reason(connection)).unwrap_or_default().into();
     }
-    let mut notes = Vec::new();
+    // Of several tunnels: which carries, and which does not answer although its SAs are there.
+    let mut notes: Vec<String> = role.map(clean).into_iter().collect();
     let nat = connection.get("nat");
     match nat {
         Some(Value::Bool(true)) => notes.push("behind NAT".to_owned()),
@@ -145,7 +148,8 @@ fn note(connection: &Value, own: &Value, state: &str) -> Cell {
     }
     let weak = weak(connection, own);
     notes.extend((!weak.is_empty()).then(|| format!("weak: {}", weak.join(", "))));
-    Cell { text: notes.join("; "), colour: (!weak.is_empty()).then_some(33) }
+    let worth_a_look = !weak.is_empty() || role == Some("suspect");
+    Cell { text: notes.join("; "), colour: worth_a_look.then_some(33) }
 }
 
 /// The weak algorithms of a tunnel's IKE SA and of its child SA, each once and by its word alone; the reasons are in the
@@ -181,6 +185,8 @@ mod tests {
                 {"name": "old", "state": "up", "ike_versions": "ikev1", "ike": null, "children": [
                     {"name": "net", "state": "up", "suite": "aes128gcm16", "weak": []}]},
             ],
+            "groups": [{"name": "vpn", "tunnels": [
+                {"connection": "old", "role": "suspect"}, {"connection": "branch", "role": "down"}]}],
         })
     }
 
@@ -197,7 +203,7 @@ mod tests {
                 "site-b/net ● up 2 h 13 min 192.0.2.1 192.0.2.2 v1 aes128-sha1 1.5 KiB 10 B NAT: remote; weak: sha1, modp1024",
                 "site-b/voice ✕ down 2 h 13 min 192.0.2.1 192.0.2.2 v1 TS-01: no common \u{fffd}[2J selectors",
                 "branch ✕ down any any v2 NET-01: no answer",
-                "old/net ● up any any - aes128gcm16",
+                "old/net ● up any any - aes128gcm16 suspect",
             ]
         );
         let column = lines[0].find("STATE").unwrap();

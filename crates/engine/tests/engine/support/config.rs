@@ -112,6 +112,7 @@ pub fn desired(node: NodeId, v6: bool) -> DesiredState {
     DesiredState {
         gateway: GatewaySettings::default(),
         connections: [(other(node), connection)].into(),
+        groups: Default::default(),
         policies: Vec::new(),
     }
 }

@@ -67,6 +67,8 @@ pub struct Gateway {
     pub replies: Vec<Vec<u8>>,
     /// What it said.
     pub events: Vec<(Instant, Event)>,
+    /// What it said of groups of tunnels.
+    pub failover: Vec<(Instant, engine::failover::Event)>,
     /// What the packet path told the engine.
     pub feedback: Vec<Feedback>,
     /// ESP as it was sent; kept only when asked for.
@@ -92,6 +94,7 @@ impl Gateway {
             delivered: Vec::new(),
             replies: Vec::new(),
             events: Vec::new(),
+            failover: Vec::new(),
             feedback: Vec::new(),
             wire: None,
             marked_on_the_way: None,
@@ -179,6 +182,7 @@ impl Gateway {
                         self.seal(&table, &VnetHeader::NONE, &packet, &mut Vec::new());
                     }
                 }
+                Output::Failover(event) => self.failover.push((now, event)),
                 Output::Event(event) => {
                     match &event {
                         Event::ChildSaUp { replaces: Some(_), .. } => self.totals.child_rekeys += 1,

@@ -109,6 +109,8 @@ pub struct Stream {
     pub received: u64,
     /// Packets that arrived a second time.
     pub twice: u64,
+    /// Send no IPv6.
+    pub only_v4: bool,
     seen: Vec<bool>,
 }
 
@@ -137,7 +139,7 @@ impl Stream {
             return None;
         }
         self.next = Some(next + self.interval);
-        let header = header(from, self.sent % 2 == 1);
+        let header = header(from, self.sent % 2 == 1 && !self.only_v4);
         let body = [&self.sent.to_be_bytes(), MARKER].concat();
         let mut packet = Vec::new();
         build::udp_with(&header, 4000, STREAM_PORT, &body, &mut packet).expect("fits");

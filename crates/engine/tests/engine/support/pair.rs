@@ -90,7 +90,7 @@ impl Pair {
     /// Whether every child of a gateway can be sent on.
     pub fn is_up(&self, node: NodeId) -> bool {
         let slots = &self.gateway(node).table.slots;
-        !slots.is_empty() && slots.iter().all(|slot| !slot.outbound.is_empty())
+        !slots.is_empty() && slots.iter().all(|slot| slot.is_up())
     }
 
     /// The outer address of a gateway.
@@ -230,8 +230,14 @@ impl Pair {
         for (index, gateway) in self.lab.nodes().iter().enumerate() {
             text.push_str(&format!("gateway {index}: {:?}\n", gateway.drops.nonzero().collect::<Vec<_>>()));
             for slot in &gateway.table.slots {
-                let spis: Vec<_> = slot.outbound.iter().map(|entry| entry.sa.spi()).collect();
-                text.push_str(&format!("  slot {}/{} sends on {spis:?}\n", slot.peer, slot.child));
+                for member in &slot.members {
+                    let spis: Vec<_> = member.outbound.iter().map(|entry| entry.sa.spi()).collect();
+                    text.push_str(&format!("  slot {}/{} sends on {spis:?}\n", member.peer, member.child));
+                }
+            }
+            for (at, event) in gateway.failover.iter().rev().take(16).rev() {
+                let at = at.saturating_duration_since(self.now() - self.lab.elapsed());
+                text.push_str(&format!("  {:>10.4}s {event:?}\n", at.as_secs_f64()));
             }
             let inbound: Vec<_> = gateway.table.inbound.keys().collect();
             text.push_str(&format!("  receives on {inbound:?}\n"));
