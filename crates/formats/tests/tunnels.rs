@@ -91,17 +91,53 @@ fn tunnels_without_keys_of_their_own_share_the_one_of_the_connection() {
 #[test]
 fn each_mistake_is_told_once_at_its_place() {
     let cases = [
-        ("198.51.100.2", "198.51.100.1", "error 19:18 tunnels `cloud-1` and `cloud-2` are between the same outside addresses"),
-        ("169.254.10.6/30", "169.254.10.1/30", "error 20:18 the inside of `cloud-2` overlaps with that of `cloud-1` (169.254.10.0/30)"),
-        ("169.254.10.6/30", "169.254.10.7/30", "error 20:18 `inside_address`: 169.254.10.7 is the broadcast address of its /30"),
-        ("preference = 200", "preferences = 200", "error 16:1 unknown key `preferences` in [connection.cloud.tunnel.1]"),
+        (
+            "198.51.100.2",
+            "198.51.100.1",
+            "error 19:18 tunnels `cloud-1` and `cloud-2` are between the same outside addresses",
+        ),
+        (
+            "169.254.10.6/30",
+            "169.254.10.1/30",
+            "error 20:18 the inside of `cloud-2` overlaps with that of `cloud-1` (169.254.10.0/30)",
+        ),
+        (
+            "169.254.10.6/30",
+            "169.254.10.7/30",
+            "error 20:18 `inside_address`: 169.254.10.7 is the broadcast address of its /30",
+        ),
+        (
+            "preference = 200",
+            "preferences = 200",
+            "error 16:1 unknown key `preferences` in [connection.cloud.tunnel.1]",
+        ),
         ("preference = 200", "preference = 70000", "error 16:14 `preference` is 70000, but must be 0 to 65535"),
-        ("preference = 200", "mode = \"active-active\"", "error 16:1 unknown key `mode` in [connection.cloud.tunnel.1]"),
-        ("dpd_interval_seconds = 10", "dpd_intervall_seconds = 10", "error 11:1 unknown key `dpd_intervall_seconds` in [connection.cloud]"),
-        ("dpd_interval_seconds = 10", "dpd_interval_seconds = 0.5", "error 11:24 `dpd_interval_seconds` must be an integer, found a number with a fraction"),
-        ("mode = \"active-standby\"", "mode = \"active-stanby\"", "error 9:8 `mode` must be `\"active-standby\"` or `\"active-active\"`, found `active-stanby`"),
+        (
+            "preference = 200",
+            "mode = \"active-active\"",
+            "error 16:1 unknown key `mode` in [connection.cloud.tunnel.1]",
+        ),
+        (
+            "dpd_interval_seconds = 10",
+            "dpd_intervall_seconds = 10",
+            "error 11:1 unknown key `dpd_intervall_seconds` in [connection.cloud]",
+        ),
+        (
+            "dpd_interval_seconds = 10",
+            "dpd_interval_seconds = 0.5",
+            "error 11:24 `dpd_interval_seconds` must be an integer, found a number with a fraction",
+        ),
+        (
+            "mode = \"active-standby\"",
+            "mode = \"active-stanby\"",
+            "error 9:8 `mode` must be `\"active-standby\"` or `\"active-active\"`, found `active-stanby`",
+        ),
         ("remote_address = \"198.51.100.2\"\n", "", "error 18:26 [connection.cloud.tunnel.2] has no `remote_address`"),
-        ("routes = [\"10.0.0.0/16\"]", "routes = [\"198.51.0.0/16\"]", "error 25:11 the route 198.51.0.0/16 covers 198.51.100.1, the address of the peer of `cloud-1`"),
+        (
+            "routes = [\"10.0.0.0/16\"]",
+            "routes = [\"198.51.0.0/16\"]",
+            "error 25:11 the route 198.51.0.0/16 covers 198.51.100.1, the address of the peer of `cloud-1`",
+        ),
     ];
     for (from, to, expected) in cases {
         let found = told(from, to);

@@ -28,12 +28,37 @@ pub(crate) fn check(connections: &mut Vec<ImportedConnection>, findings: &mut Fi
             inside_network(tunnel, &mut inside, findings);
         }
         let sound = findings.errors() == before;
-        if !sound {
+        if sound {
+            unrouted(connection, findings);
+        } else {
             refused.push(connection.name.clone());
         }
         sound
     });
     refused
+}
+
+/// Traffic to everywhere goes nowhere until somebody says what is there.
+fn unrouted(connection: &ImportedConnection, findings: &mut Findings) {
+    let everything = |text: &Sourced<String>| text.value == "0.0.0.0/0" || text.value == "::/0";
+    let asn = connection.tunnels.iter().find_map(|tunnel| tunnel.bgp.remote_asn.as_ref());
+    for child in &connection.children {
+        if !child.routes.is_empty() || !child.remote_subnets.iter().all(everything) {
+            continue;
+        }
+        let Some(at) = asn.map(|asn| &asn.at).or(child.remote_subnets.first().map(|text| &text.at)) else { continue };
+        let why = match asn {
+            Some(_) => {
+                "the file leaves the routes to BGP, which Underpass does not speak yet; its values stand as comments"
+            }
+            None => "the file does not name the networks behind the other end",
+        };
+        let help = format!(
+            "list them in [connection.{}.child.{}]: `routes = [\"10.0.0.0/16\"]`",
+            connection.name.value, child.name
+        );
+        findings.warning(at, format!("nothing is routed into the tunnel yet: {why}"), help);
+    }
 }
 
 /// Two tunnels to one address are one tunnel: the second would fight the first.

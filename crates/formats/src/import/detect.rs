@@ -6,6 +6,8 @@ use super::input::Text;
 use super::ipsec_conf;
 use super::model::Format;
 use super::place::Spot;
+use super::swanctl;
+use super::vyos;
 
 /// The format of a text, or an error that lists those there are. The dialect of an `ipsec.conf` is found later, over all files.
 pub(crate) fn detect(text: &Text, forced: Option<Format>, findings: &mut Findings) -> Option<Format> {
@@ -14,7 +16,7 @@ pub(crate) fn detect(text: &Text, forced: Option<Format>, findings: &mut Finding
     let format = match forced {
         Some(Format::Openswan | Format::Libreswan | Format::Strongswan) => secrets().or(forced),
         Some(_) => forced,
-        None => guess(text).or_else(secrets),
+        None => secrets().filter(|_| text.file.ends_with(".secrets")).or_else(|| guess(text)).or_else(secrets),
     };
     if format.is_none() {
         let words: Vec<&str> = Format::NAMED.iter().map(|format| format.word()).collect();
@@ -36,7 +38,27 @@ fn guess(text: &Text) -> Option<Format> {
     if aws::looks_like_text(&text.text) {
         return Some(Format::AwsText);
     }
+    if swanctl::looks_like(&text.text) {
+        return Some(Format::Swanctl);
+    }
+    if vyos::looks_like(&text.text) {
+        return Some(Format::Vyos);
+    }
     if ipsec_conf::looks_like(&text.text) {
+        return Some(Format::Strongswan);
+    }
+    // With nothing but comments and includes in it, a file is what it is called.
+    let bare = text.text.lines().map(str::trim).all(|line| {
+        line.is_empty()
+            || line.starts_with('#')
+            || line.starts_with("include ")
+            || line.starts_with("version ")
+            || line.starts_with('~')
+    });
+    if bare && text.file.ends_with(".secrets") {
+        return Some(Format::Secrets);
+    }
+    if bare && text.file.ends_with(".conf") && text.text.lines().any(|line| line.trim_start().starts_with("include ")) {
         return Some(Format::Strongswan);
     }
     None

@@ -18,8 +18,10 @@ mod pairs;
 mod place;
 mod psk;
 mod sources;
+mod swanctl;
 mod to_toml;
 mod values;
+mod vyos;
 mod xml;
 
 pub use finding::{Finding, Level};
@@ -57,16 +59,20 @@ pub fn import(inputs: &[Input], sources: &mut dyn Sources, format: Option<Format
             );
             break;
         }
-        opened.paths.push(input.path.clone());
         let Some(text) = decode(&input.path, &input.bytes, &mut findings) else { continue };
         let Some(format) = detect::detect(&text, format, &mut findings) else { continue };
-        imported.files.push((text.file.to_string(), format));
+        opened.paths.push((text.file.to_string(), format));
         match format {
             Format::Openswan | Format::Libreswan | Format::Strongswan | Format::Secrets => ipsec.push((text, format)),
-            _ => read(&text, format, here, &mut imported, &mut findings),
+            Format::Swanctl => swanctl::read(&text, &mut opened, here, &mut imported, &mut findings),
+            Format::Vyos => vyos::read(&text, here, &mut imported, &mut findings),
+            Format::AwsText | Format::AwsXml | Format::AwsJson => {
+                aws(&text, format, here, &mut imported, &mut findings)
+            }
         }
     }
     ipsec_conf::read(&ipsec, format, &mut opened, here, &mut imported, &mut findings);
+    imported.files = opened.paths;
     let connections = std::mem::take(&mut imported.connections);
     imported.connections = pairs::join(connections, &mut findings);
     let refused = checks::check(&mut imported.connections, &mut findings);
@@ -76,15 +82,14 @@ pub fn import(inputs: &[Input], sources: &mut dyn Sources, format: Option<Format
     imported
 }
 
-fn read(text: &Text, format: Format, here: &Here, imported: &mut Imported, findings: &mut Findings) {
+fn aws(text: &Text, format: Format, here: &Here, imported: &mut Imported, findings: &mut Findings) {
     let raw = match format {
-        Format::AwsText => vec![aws::read_text(text, findings)],
+        Format::AwsJson => aws::read_json(text, findings),
         Format::AwsXml => {
             let place = |offset: usize| Spot::of_offset(&text.file, &text.text, offset);
             aws::read_xml(&text.text, &place, findings).into_iter().collect()
         }
-        Format::AwsJson => aws::read_json(text, findings),
-        _ => Vec::new(),
+        _ => vec![aws::read_text(text, findings)],
     };
     for raw in raw {
         match aws::build(&raw, here, findings) {

@@ -298,6 +298,8 @@ pub struct ImportedChild {
     pub esp_proposals: Vec<Sourced<String>>,
     /// Seconds; 0 is for ever.
     pub lifetime: Option<Sourced<u64>>,
+    /// Seconds before the end, where it is not the connection's.
+    pub rekey_margin: Option<Sourced<u64>>,
     /// Bytes.
     pub lifetime_bytes: Option<Sourced<u64>>,
     /// Packets.
@@ -322,6 +324,7 @@ impl ImportedChild {
             routes: Vec::new(),
             esp_proposals: Vec::new(),
             lifetime: None,
+            rekey_margin: None,
             lifetime_bytes: None,
             lifetime_packets: None,
             sha256_96: None,

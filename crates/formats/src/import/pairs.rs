@@ -94,6 +94,11 @@ fn are_tunnels(one: &ImportedConnection, other: &ImportedConnection) -> bool {
     let gateways = remote(first).zip(remote(second)).is_some_and(|(one, other)| one != other);
     let everything = child.remote_subnets.iter().any(|text| text.value == "0.0.0.0/0" || text.value == "::/0");
     let alike = stem(&one.name.value).is_some() && stem(&one.name.value) == stem(&other.name.value);
+    // Inside addresses of the managed service's range are what its two tunnels have.
+    let inside = |tunnel: &super::model::ImportedTunnel| {
+        tunnel.inside.as_ref().is_some_and(|inside| inside.value.address.is_link_local())
+    };
+    let alike = alike || (inside(first) && inside(second));
     gateways
         && rows::same(&ours(rows::tunnel(first)), &ours(rows::tunnel(second)))
         && rows::same(&traffic(child), &traffic(sibling))

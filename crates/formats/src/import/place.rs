@@ -40,22 +40,29 @@ pub struct Sourced<T> {
     pub value: T,
     /// Its place.
     pub at: Spot,
+    /// Whether it stands there. Else it follows from what stands there, as a default of the format does.
+    pub written: bool,
 }
 
 impl<T> Sourced<T> {
     /// A value read at a place.
     pub fn new(value: T, at: &Spot) -> Sourced<T> {
-        Sourced { value, at: at.clone() }
+        Sourced { value, at: at.clone(), written: true }
+    }
+
+    /// A value that nobody wrote: it follows from what stands at a place.
+    pub fn implied(value: T, at: &Spot) -> Sourced<T> {
+        Sourced { value, at: at.clone(), written: false }
     }
 
     /// Another value that follows from this one.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Sourced<U> {
-        Sourced { value: change(self.value), at: self.at }
+        Sourced { value: change(self.value), at: self.at, written: self.written }
     }
 
     /// Another value of the same place.
     pub fn with<U>(&self, value: U) -> Sourced<U> {
-        Sourced { value, at: self.at.clone() }
+        Sourced { value, at: self.at.clone(), written: self.written }
     }
 }
 
@@ -91,7 +98,7 @@ impl<'t> Line<'t> {
     pub(crate) fn part(&self, start: usize, end: usize) -> Sourced<&'t str> {
         let raw = self.text.get(start..end).unwrap_or_default();
         let lead = raw.len() - raw.trim_start().len();
-        Sourced { value: raw.trim(), at: self.at(start + lead) }
+        Sourced::new(raw.trim(), &self.at(start + lead))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::finding::{Findings, shown};
 use super::input::{LARGEST_TOTAL, Sources, Text, decode, relative};
+use super::model::Format;
 use super::place::Sourced;
 
 /// Includes inside each other at most.
@@ -17,7 +18,7 @@ pub(crate) struct Opened<'s> {
     bytes: usize,
     files: usize,
     /// Every file read, in order.
-    pub(crate) paths: Vec<String>,
+    pub(crate) paths: Vec<(String, Format)>,
 }
 
 impl<'s> Opened<'s> {
@@ -29,13 +30,14 @@ impl<'s> Opened<'s> {
     pub(crate) fn include(
         &mut self,
         pattern: &Sourced<&str>,
+        format: Format,
         findings: &mut Findings,
         read: &mut dyn FnMut(&Text, &mut Opened, &mut Findings),
     ) {
         let from = pattern.at.file.to_string();
         if self.stack.is_empty() {
             self.stack.push(from.clone());
-            self.include(pattern, findings, read);
+            self.include(pattern, format, findings, read);
             self.stack.clear();
             return;
         }
@@ -56,7 +58,7 @@ impl<'s> Opened<'s> {
                 findings.error(&pattern.at, message, "take one of these includes out");
                 continue;
             }
-            if let Some(text) = self.open(&path, pattern, findings) {
+            if let Some(text) = self.open(&path, pattern, format, findings) {
                 self.stack.push(path);
                 read(&text, self, findings);
                 self.stack.pop();
@@ -65,15 +67,15 @@ impl<'s> Opened<'s> {
     }
 
     /// A file beside another, if there is one.
-    pub(crate) fn beside(&mut self, path: &Sourced<&str>, findings: &mut Findings) -> Option<Text> {
-        let known = self.paths.iter().any(|known| known == path.value);
+    pub(crate) fn beside(&mut self, path: &Sourced<&str>, format: Format, findings: &mut Findings) -> Option<Text> {
+        let known = self.paths.iter().any(|known| known.0 == path.value);
         if known || self.sources.matching(path.value).is_empty() {
             return None;
         }
-        self.open(path.value, path, findings)
+        self.open(path.value, path, format, findings)
     }
 
-    fn open(&mut self, path: &str, named: &Sourced<&str>, findings: &mut Findings) -> Option<Text> {
+    fn open(&mut self, path: &str, named: &Sourced<&str>, format: Format, findings: &mut Findings) -> Option<Text> {
         self.files += 1;
         if self.files > MOST_FILES {
             findings.error(&named.at, format!("more than {MOST_FILES} files are included"), "import them one by one");
@@ -96,7 +98,7 @@ impl<'s> Opened<'s> {
             findings.error(&named.at, message, "import them one by one");
             return None;
         }
-        self.paths.push(path.to_owned());
+        self.paths.push((path.to_owned(), format));
         decode(path, &bytes, findings)
     }
 }

@@ -20,13 +20,8 @@ pub enum SectionKind {
 
 impl SectionKind {
     /// All of them, in the order of the reference.
-    pub const ALL: [SectionKind; 5] = [
-        SectionKind::Gateway,
-        SectionKind::Connection,
-        SectionKind::Tunnel,
-        SectionKind::Child,
-        SectionKind::Policy,
-    ];
+    pub const ALL: [SectionKind; 5] =
+        [SectionKind::Gateway, SectionKind::Connection, SectionKind::Tunnel, SectionKind::Child, SectionKind::Policy];
 
     /// The header as the reference writes it.
     pub fn header(self) -> &'static str {

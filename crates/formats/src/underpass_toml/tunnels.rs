@@ -88,7 +88,12 @@ fn apart<'t>(
     let found = named(SectionKind::Tunnel, &title, entries(tunnel.place.file, table), report);
     if found.is_empty() || found.len() > MOST_TUNNELS {
         let message = format!("`{title}` has {} tunnels; 1 to {MOST_TUNNELS} are possible", found.len());
-        report.error(code::INVALID, tunnel.key_place, message, Some(format!("write `[{title}.1]` and its keys below it")));
+        report.error(
+            code::INVALID,
+            tunnel.key_place,
+            message,
+            Some(format!("write `[{title}.1]` and its keys below it")),
+        );
         return None;
     }
     let mut whole = section;
@@ -103,7 +108,11 @@ fn apart<'t>(
         let peer = format!("{name}-{number}");
         let ((section, of_children), member) = one(&whole, own, peer.clone(), report);
         group.tunnels.push(member);
-        singles.push(Single { named: Named { name: Name::Made(peer), place: at, section }, of_children, group: Some(name) });
+        singles.push(Single {
+            named: Named { name: Name::Made(peer), place: at, section },
+            of_children,
+            group: Some(name),
+        });
     }
     Some(group)
 }
@@ -115,13 +124,13 @@ fn one<'t>(
     peer: String,
     report: &mut Report,
 ) -> ((Section<'t>, Vec<Entry<'t>>), Member) {
-    let preference = own.integer("preference", report).and_then(|at| u16::try_from(at.value).ok()).unwrap_or(PREFERENCE);
+    let preference =
+        own.integer("preference", report).and_then(|at| u16::try_from(at.value).ok()).unwrap_or(PREFERENCE);
     let inside = own.text("inside_address", report).and_then(|text| inside(text, report));
     let place = own.place;
     let title = own.title().to_owned();
-    let of_connection = |entry: &Entry| {
-        SectionKind::Connection.key(entry.key).is_some() && !OF_THE_WHOLE.contains(&entry.key)
-    };
+    let of_connection =
+        |entry: &Entry| SectionKind::Connection.key(entry.key).is_some() && !OF_THE_WHOLE.contains(&entry.key);
     let overrides = own.take_all(of_connection);
     let of_children = own.take_all(|entry| SectionKind::Tunnel.key(entry.key).is_some());
     own.finish(report);
@@ -141,9 +150,10 @@ fn inside(text: At<&str>, report: &mut Report) -> Option<At<InsideAddresses>> {
 
 fn inside_addresses(text: &str) -> Result<InsideAddresses, (String, String)> {
     let example = || "write our address and the length, as in `169.254.10.2/30`".to_owned();
-    let parsed = text.trim().split_once('/').and_then(|(address, length)| {
-        Some((address.parse::<IpAddr>().ok()?, length.parse::<u8>().ok()?))
-    });
+    let parsed = text
+        .trim()
+        .split_once('/')
+        .and_then(|(address, length)| Some((address.parse::<IpAddr>().ok()?, length.parse::<u8>().ok()?)));
     let Some((local, prefix_length)) = parsed else {
         return Err((format!("`{}` is not an address with a prefix length", shown(text)), example()));
     };
@@ -178,11 +188,7 @@ fn address_of(like: IpAddr, number: u128) -> IpAddr {
 }
 
 /// Checks what only several tunnels can get wrong, and makes the groups.
-pub(crate) fn finish(
-    groups: Vec<Group>,
-    drafts: &[Draft],
-    report: &mut Report,
-) -> BTreeMap<PeerName, TunnelGroup> {
+pub(crate) fn finish(groups: Vec<Group>, drafts: &[Draft], report: &mut Report) -> BTreeMap<PeerName, TunnelGroup> {
     names(&groups, drafts, report);
     inside_twice(&groups, report);
     for group in &groups {
@@ -208,13 +214,15 @@ fn names(groups: &[Group], drafts: &[Draft], report: &mut Report) {
     for draft in drafts {
         let name = &draft.connection.peer.name;
         let Some(first) = known.insert(name, draft) else { continue };
-        let message = format!("two connections are called `{name}`: a tunnel is called by its connection and its own name");
+        let message =
+            format!("two connections are called `{name}`: a tunnel is called by its connection and its own name");
         let help = format!("give one of them another name; the other is at {}", report.name_of(first.place));
         report.error(code::CONFLICT, draft.place, message, Some(help));
     }
     for group in groups {
         if let Some(draft) = known.get(&PeerName::from(group.name)) {
-            let message = format!("`{}` is a connection of several tunnels and the name of another connection", group.name);
+            let message =
+                format!("`{}` is a connection of several tunnels and the name of another connection", group.name);
             report.error(code::CONFLICT, draft.place, message, Some("give one of them another name".to_owned()));
         }
     }
@@ -282,7 +290,8 @@ fn inside_unprotected(group: &Group, drafts: &[&Draft], report: &mut Report) {
         };
         if !draft.children.iter().any(holds) {
             let message = format!("no child protects traffic between {} and {}", inside.local, inside.remote);
-            let help = "the far inside address cannot be reached; use `0.0.0.0/0` on both sides and `routes`, or add a child";
+            let help =
+                "the far inside address cannot be reached; use `0.0.0.0/0` on both sides and `routes`, or add a child";
             report.warning(code::CONFLICT, at.place, message, Some(help.to_owned()));
         }
     }

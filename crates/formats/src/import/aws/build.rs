@@ -40,7 +40,7 @@ pub(crate) fn build(raw: &Raw, here: &Here, findings: &mut Findings) -> Result<I
         return Err(name);
     }
     if let Some(first) = raw.tunnels.first() {
-        consequences(first, &name.value, findings);
+        consequences(first, findings);
     }
     Ok(ImportedConnection { name, tunnels, children: vec![child] })
 }
@@ -138,7 +138,7 @@ fn our_end(raw: &RawTunnel, here: &Here, tunnel: &mut ImportedTunnel, findings: 
             Some(local) => {
                 let message = format!("the file does not say our own address: {local} is used");
                 findings.warning(at, message, "behind NAT, set `local_id` to the customer gateway's public address");
-                tunnel.local_address = Some(Sourced::new(local, at));
+                tunnel.local_address = Some(Sourced::implied(local, at));
             }
             None if raw.allowed.is_some() => {
                 let help = "say it with `--local ADDRESS`: the address of the customer gateway";
@@ -181,7 +181,7 @@ fn ike_version(raw: &RawTunnel, findings: &mut Findings) -> Option<Sourced<IkeVe
         let message =
             "the file does not say which version of IKE: the service answers either, so IKEv2 is tried and then IKEv1";
         findings.note(at, message, "");
-        return Some(Sourced::new(IkeVersion::Both, at));
+        return Some(Sourced::implied(IkeVersion::Both, at));
     };
     let folded = text.value.to_ascii_lowercase();
     let words: Vec<&str> = folded.split([' ', ',', '/']).filter(|word| !word.is_empty()).collect();
@@ -307,13 +307,13 @@ fn proposals(raw: &RawTunnel, ike: bool, findings: &mut Findings) -> Vec<Sourced
 fn child(raw: &Raw, tunnels: &mut [ImportedTunnel], suites: &[Esp], findings: &mut Findings) -> ImportedChild {
     let mut child = ImportedChild::new("net");
     let mut side = |cidr: &Option<Sourced<String>>, what| {
-        let everything = Sourced::new(EVERYTHING.to_owned(), &raw.at);
+        let everything = Sourced::implied(EVERYTHING.to_owned(), &raw.at);
         let cidr = cidr.as_ref().unwrap_or(&everything);
         selector(&cidr.with(cidr.value.as_str()), what, findings).into_iter().collect::<Vec<_>>()
     };
     child.local_subnets = side(&raw.local_cidr, "our network");
     child.remote_subnets = side(&raw.remote_cidr, "the network of the VPC");
-    child.start = Some(Sourced::new(Start::OnLoad, &raw.at));
+    child.start = Some(Sourced::implied(Start::OnLoad, &raw.at));
     let Some(first) = suites.first() else { return child };
     let words = |esp: &Esp| esp.proposals.iter().map(|text| text.value.clone()).collect::<Vec<_>>();
     let time = |esp: &Esp| esp.lifetime.as_ref().map(|at| at.value);
@@ -335,7 +335,7 @@ fn child(raw: &Raw, tunnels: &mut [ImportedTunnel], suites: &[Esp], findings: &m
 }
 
 /// What is known to the reader and has no key, said once per connection.
-fn consequences(first: &RawTunnel, name: &str, findings: &mut Findings) {
+fn consequences(first: &RawTunnel, findings: &mut Findings) {
     for field in [Field::Mss, Field::Mtu, Field::Fragmentation] {
         if let Some(text) = first.get(field) {
             let message =
@@ -350,13 +350,4 @@ fn consequences(first: &RawTunnel, name: &str, findings: &mut Findings) {
             "",
         );
     }
-    let (at, how) = match first.get(Field::RemoteAsn).or_else(|| first.get(Field::LocalAsn)) {
-        Some(asn) => (
-            asn.at,
-            "the file leaves the routes to BGP, which Underpass does not speak yet; its values stand as comments",
-        ),
-        None => (first.at.clone(), "the file does not name the networks behind the other end"),
-    };
-    let help = format!("list them in [connection.{name}.child.net]: `routes = [\"10.0.0.0/16\"]`");
-    findings.warning(&at, format!("nothing is routed into the tunnel yet: {how}"), help);
 }

@@ -2,6 +2,7 @@
 
 use super::super::finding::{Findings, shown};
 use super::super::input::Text;
+use super::super::model::Format;
 use super::super::place::{Line, Sourced};
 use super::super::sources::Opened;
 use super::line;
@@ -77,7 +78,7 @@ impl Conf {
             }
             if let Some(pattern) = keyword(line, "include") {
                 inside = false;
-                opened.include(&pattern, findings, &mut |text, opened, findings| {
+                opened.include(&pattern, Format::Strongswan, findings, &mut |text, opened, findings| {
                     self.read(text, secrets, opened, findings)
                 });
                 continue;
@@ -127,7 +128,7 @@ impl Conf {
             *inside = false;
             return true;
         }
-        let (name, _) = (name.with(line::cut_remark(name.value).0.trim_matches('"').to_owned()), ());
+        let name = name.with(line::cut_remark(name.value).0.trim_matches('"').to_owned());
         self.sections.push(Section { kind, name, entries: Vec::new(), broken: false });
         *inside = true;
         true

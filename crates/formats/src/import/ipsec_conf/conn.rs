@@ -155,7 +155,7 @@ fn remote(conn: &Resolved, ends: Ends, tunnel: &mut ImportedTunnel, findings: &m
                 tunnel.remote_addresses.extend(host(&part, "the peer's address", findings));
             }
         }
-        None => tunnel.remote_addresses = vec![conn.name.with("any".to_owned())],
+        None => tunnel.remote_addresses = vec![Sourced::implied("any".to_owned(), &conn.name.at)],
     }
 }
 
@@ -381,7 +381,7 @@ fn start(conn: &Resolved, dialect: Dialect, findings: &mut Findings) -> Option<S
             message,
             "to call, write `start = \"on-load\"` or `\"on-demand\"` into the child",
         );
-        return Some(conn.name.with(Start::Passive));
+        return Some(Sourced::implied(Start::Passive, &conn.name.at));
     };
     let start = match auto.value {
         "start" | "up" | "keep" => Start::OnLoad,
@@ -468,7 +468,7 @@ fn key(
     let before = findings.errors();
     let found = context.secrets.find(&local, &remote, findings);
     if found.is_none() && findings.errors() == before {
-        let (message, help) = missing(&conn.name.at, context.secrets.is_empty(), &local, &remote);
+        let (message, help) = missing(&conn.name.at, context.secrets.is_absent(), &local, &remote);
         findings.warning(&conn.name.at, message, help);
     }
     found

@@ -67,6 +67,11 @@ fn gather(conf: &Conf) -> Vec<Evidence> {
         }
     }
     for section in &conf.sections {
+        let folded = section.name.at.file.to_ascii_lowercase();
+        if let Some(dialect) = Dialect::ALL.into_iter().find(|one| folded.contains(&one.name().to_ascii_lowercase())) {
+            let at = Spot::start(&section.name.at.file);
+            found.push(Evidence { dialects: vec![dialect], weight: 1, word: "the file's name".to_owned(), at });
+        }
         for entry in &section.entries {
             let dialects = match section.kind {
                 Kind::Setup => words::setup(&entry.key.value),

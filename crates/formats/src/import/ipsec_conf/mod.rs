@@ -79,10 +79,10 @@ pub(crate) fn read(
     }
     let forced = Dialect::ALL.into_iter().find(|dialect| forced == Some(dialect.format()));
     let dialect = dialect::decide(&conf, forced, findings);
-    for (path, format) in &mut imported.files {
-        if texts.iter().any(|(text, kind)| *kind != Format::Secrets && *text.file == **path) {
-            *format = dialect.format();
-        }
+    for (_, format) in
+        opened.paths.iter_mut().filter(|(_, format)| Dialect::ALL.iter().any(|one| one.format() == *format))
+    {
+        *format = dialect.format();
     }
     let context = conn::Context { dialect, here, secrets: &secrets };
     for resolved in resolve::all(&conf, dialect, findings) {

@@ -72,6 +72,9 @@ pub(super) fn all(conf: &Conf, dialect: Dialect, findings: &mut Findings) -> Vec
             (Some(first), Openswan) => {
                 let message = format!("conn {} is there twice; the first is at {}", shown(&first.value), first.at);
                 findings.error(&section.name.at, message, "give one of them another name");
+                if let Some(known) = sections.get_mut(&section.name.value) {
+                    known.broken = true;
+                }
             }
             (Some(first), Libreswan) => {
                 let message = format!(

@@ -2,6 +2,7 @@
 
 use super::super::finding::Findings;
 use super::super::input::Text;
+use super::super::model::Format;
 use super::super::place::{Line, Sourced, Spot};
 use super::super::psk;
 use super::super::sources::Opened;
@@ -23,6 +24,8 @@ struct Entry {
     selectors: Vec<Sourced<String>>,
     psk: Sourced<SecretBytes>,
     at: Spot,
+    /// One of several selectors is enough.
+    loose: bool,
     used: Cell<bool>,
 }
 
@@ -30,13 +33,17 @@ struct Entry {
 #[derive(Default)]
 pub(crate) struct Secrets {
     entries: Vec<Entry>,
+    /// A file of secrets was read, whatever was in it.
+    read: bool,
 }
 
 /// Whether a text looks like an `ipsec.secrets`.
 pub(crate) fn looks_like(text: &str) -> bool {
-    let mut lines = text.lines().map(|line| line::without_comment(line).trim()).filter(|line| !line.is_empty());
-    let named = lines.clone().any(|line| is_entry(line) || line.starts_with("include "));
-    named && lines.all(|line| is_entry(line) || line.starts_with("include ") || line::is_residue(line))
+    let named = |line: &str| is_entry(line) || line.starts_with("include ");
+    let lines = || text.lines().map(line::without_comment).filter(|line| !line.trim().is_empty());
+    // What is indented goes on with what is above it.
+    let belongs = |line: &str| line.starts_with([' ', '\t', '}']) || named(line) || line::is_residue(line);
+    lines().any(|line| is_entry(line.trim())) && lines().all(belongs)
 }
 
 /// Whether a line has `: KIND`.
@@ -68,6 +75,7 @@ impl Secrets {
     pub(super) fn read(&mut self, text: &Text, opened: &mut Opened, findings: &mut Findings) {
         // Continuation lines belong to what is above: of a private key that is of no use here.
         let mut other_kind = false;
+        self.read = true;
         for line in Line::all(&text.file, &text.text) {
             let body = line::without_comment(line.text).trim();
             if body.is_empty() {
@@ -78,7 +86,9 @@ impl Secrets {
                 continue;
             }
             if let Some(pattern) = keyword(&line, "include") {
-                opened.include(&pattern, findings, &mut |text, opened, findings| self.read(text, opened, findings));
+                opened.include(&pattern, Format::Secrets, findings, &mut |text, opened, findings| {
+                    self.read(text, opened, findings)
+                });
                 continue;
             }
             if is_entry(body) {
@@ -95,7 +105,9 @@ impl Secrets {
     pub(super) fn read_sibling(&mut self, text: &Text, opened: &mut Opened, findings: &mut Findings) {
         let Some(stem) = text.file.strip_suffix(".conf") else { return };
         let path = format!("{stem}.secrets");
-        if let Some(text) = opened.beside(&Sourced::new(path.as_str(), &Spot::start(&text.file)), findings) {
+        if let Some(text) =
+            opened.beside(&Sourced::new(path.as_str(), &Spot::start(&text.file)), Format::Secrets, findings)
+        {
             findings.note(
                 &Spot::start(&text.file),
                 "read too, for its pre-shared keys: it has the name of the configuration",
@@ -127,7 +139,7 @@ impl Secrets {
         let psk = data_of(line, data, text.len(), findings);
         if let (Some(selectors), Some(psk)) = (selectors, psk) {
             if self.entries.len() < MOST {
-                self.entries.push(Entry { selectors, psk, at: line.spot(), used: Cell::new(false) });
+                self.entries.push(Entry { selectors, psk, at: line.spot(), loose: false, used: Cell::new(false) });
             } else {
                 findings.error(&line.spot(), format!("more than {MOST} keys"), "import the connections one by one");
             }
@@ -135,9 +147,30 @@ impl Secrets {
         true
     }
 
+    /// Adds the key of a `swanctl.conf`: any of its identities will do.
+    pub(crate) fn add(
+        &mut self,
+        selectors: Vec<Sourced<String>>,
+        text: &Sourced<&str>,
+        at: &Spot,
+        findings: &mut Findings,
+    ) {
+        let mut sound = true;
+        for selector in &selectors {
+            sound &= !refuse_placeholder(&selector.value, &selector.at, "the address or identity of one end", findings);
+        }
+        let psk = match text.value.get(..2) {
+            Some("0x" | "0s") => encoded(text, text.value, findings),
+            _ => psk::accept(text.value, &text.at, false, findings),
+        };
+        if let Some(psk) = psk.filter(|_| sound && self.entries.len() < MOST) {
+            self.entries.push(Entry { selectors, psk, at: at.clone(), loose: true, used: Cell::new(false) });
+        }
+    }
+
     /// The key for a pair of ends, each with what it may be called. The most specific entry counts; equally specific ones
     /// must agree.
-    pub(super) fn find(
+    pub(crate) fn find(
         &self,
         local: &[String],
         remote: &[String],
@@ -159,13 +192,13 @@ impl Secrets {
         Some(first.psk.clone())
     }
 
-    /// Whether there are keys at all.
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// Whether no file of secrets was read, and no key found elsewhere.
+    pub(super) fn is_absent(&self) -> bool {
+        !self.read && self.entries.is_empty()
     }
 
     /// Keys that no connection takes.
-    pub(super) fn tell_unused(&self, findings: &mut Findings) {
+    pub(crate) fn tell_unused(&self, findings: &mut Findings) {
         for entry in self.entries.iter().filter(|entry| !entry.used.get()) {
             findings.note(&entry.at, "no connection takes this pre-shared key: not imported", "");
         }
@@ -217,14 +250,21 @@ fn data_of(line: &Line, start: usize, end: usize, findings: &mut Findings) -> Op
     if !remark.is_empty() {
         findings.warning(&raw.at, "a remark follows the key on its line: left out", "a comment begins with `#`");
     }
-    let decoded = match value.get(..2) {
-        Some("0x") => encoding::hex(&value.replace('_', "")),
-        Some("0s") => encoding::base64(value.get(2..).unwrap_or_default()),
-        Some("0t") => return psk::accept(value.get(2..).unwrap_or_default(), &raw.at, false, findings),
+    match value.get(..2) {
+        Some("0x" | "0s") => encoded(&raw, value, findings),
+        Some("0t") => psk::accept(value.get(2..).unwrap_or_default(), &raw.at, false, findings),
         _ => {
             findings.warning(&raw.at, "a key without quotes: taken up to the end of the line", "write it in `\"`");
-            return psk::accept(value, &raw.at, false, findings);
+            psk::accept(value, &raw.at, false, findings)
         }
+    }
+}
+
+/// `0x…` or `0s…`.
+fn encoded(raw: &Sourced<&str>, value: &str, findings: &mut Findings) -> Option<Sourced<SecretBytes>> {
+    let decoded = match value.strip_prefix("0s") {
+        Some(text) => encoding::base64(text),
+        None => encoding::hex(&value.replace('_', "")),
     };
     match decoded {
         Ok(bytes) if !bytes.is_empty() => Some(raw.with(SecretBytes::from(bytes))),
@@ -256,7 +296,7 @@ fn fit(entry: &Entry, local: &[String], remote: &[String]) -> Option<Fit> {
         (true, true, _) => Some(Fit::Both),
         (true, false, true) | (false, true, true) => Some(Fit::One),
         // A selector that stands alone names either end.
-        (true, false, false) | (false, true, false) => (entry.selectors.len() == 1).then_some(Fit::One),
+        (true, false, false) | (false, true, false) => (entry.loose || entry.selectors.len() == 1).then_some(Fit::One),
         (false, false, true) => entry.selectors.iter().all(|selector| any(&selector.value)).then_some(Fit::Any),
         (false, false, false) => None,
     }

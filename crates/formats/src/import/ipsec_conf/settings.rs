@@ -95,16 +95,16 @@ fn version(conn: &Resolved, dialect: Dialect, findings: &mut Findings) -> Option
         (None, Openswan) => {
             let message = "Openswan begins with IKEv1 (`ikev2=permit` is its default): IKEv1 it is";
             findings.warning(at, message, "if the other end has IKEv2, `ike_version = \"ikev2\"` is the better choice");
-            Some(Sourced::new(IkeVersion::V1, at))
+            Some(Sourced::implied(IkeVersion::V1, at))
         }
         (None, Libreswan) => {
             findings.note(at, "no version of IKE is said: IKEv2, as Libreswan does", "");
-            Some(Sourced::new(IkeVersion::V2, at))
+            Some(Sourced::implied(IkeVersion::V2, at))
         }
         (None, Strongswan) => {
             let message = "`keyexchange=ike` with strongSwan: it begins with IKEv2 and answers either; here IKEv1 is also tried where IKEv2 is not answered";
             findings.note(at, message, "");
-            Some(Sourced::new(IkeVersion::Both, at))
+            Some(Sourced::implied(IkeVersion::Both, at))
         }
     }
 }
@@ -125,7 +125,7 @@ fn lifetime(conn: &Resolved, key: &'static str, dialect: Dialect, findings: &mut
     }
     let message = format!("no `{key}`: {theirs} s, the default of {}", dialect.name());
     findings.note(&conn.name.at, message, "");
-    Some(conn.name.with(theirs))
+    Some(Sourced::implied(theirs, &conn.name.at))
 }
 
 fn fuzz(text: &Sourced<&str>, findings: &mut Findings) -> Option<Sourced<u64>> {
@@ -173,7 +173,7 @@ fn dpd(conn: &Resolved, dialect: Dialect, tunnel: &mut ImportedTunnel, findings:
         return;
     }
     let v2 = tunnel.ike_version.as_ref().is_some_and(|version| version.value == IkeVersion::V2);
-    let default = |value: u64| action.as_ref().map_or(conn.name.with(value), |text| text.with(value));
+    let default = |value: u64| Sourced::implied(value, action.as_ref().map_or(&conn.name.at, |text| &text.at));
     tunnel.dpd_interval = Some(delay.unwrap_or_else(|| {
         let delay = default(30);
         findings.note(&delay.at, "no `dpddelay`: 30 s, the default", "");

@@ -33,16 +33,17 @@ impl Imported {
     /// Renders the two files. `secrets` is the name by which the first refers to the second, when it is not `secrets.toml`.
     pub fn to_toml(&self, keys: Keys, secrets: Option<&str>) -> Rendered {
         let mut config = header(self);
+        let names = Names(self);
         if let Some(path) = secrets.filter(|path| *path != crate::underpass_toml::DEFAULT_SECRETS) {
             let _ = write!(config, "\n[gateway]\nsecrets = {}\n", quoted(path));
         }
         for policy in &self.policies {
-            write_policy(policy, &mut config);
+            write_policy(policy, &names, &mut config);
         }
         for connection in &self.connections {
-            write_connection(connection, &mut config);
+            write_connection(connection, &names, &mut config);
         }
-        Rendered { config, secrets: write_secrets(&self.connections, keys) }
+        Rendered { config, secrets: write_secrets(&self.connections, &names, keys) }
     }
 }
 
@@ -57,19 +58,35 @@ fn header(imported: &Imported) -> String {
     out
 }
 
-/// `key = value   # from FILE:LINE`.
-fn write_row(row: &Row, out: &mut String) {
-    let line = format!("{} = {}", row.key, row.value);
-    let _ = writeln!(out, "{line:COMMENT_COLUMN$} # from {}:{}", row.at.file, row.at.line);
+/// How comments call the files: by the last part of their paths, where that tells them apart.
+struct Names<'i>(&'i Imported);
+
+impl Names<'_> {
+    fn of<'p>(&self, path: &'p str) -> &'p str {
+        let last = |path: &'p str| path.rsplit('/').next().unwrap_or(path);
+        let alike = self.0.files.iter().filter(|(known, _)| known.rsplit('/').next() == Some(last(path))).count();
+        if alike > 1 { path } else { last(path) }
+    }
+
+    fn place(&self, at: &Spot, written: bool) -> String {
+        let from = if written { "from" } else { "not written: follows from" };
+        format!("# {from} {}:{}", self.of(&at.file), at.line)
+    }
+
+    /// `key = value   # from FILE:LINE`.
+    fn row(&self, row: &Row, out: &mut String) {
+        let line = format!("{} = {}", row.key, row.value);
+        let _ = writeln!(out, "{line:COMMENT_COLUMN$} {}", self.place(&row.at, row.written));
+    }
 }
 
-fn write_policy(policy: &ImportedPolicy, out: &mut String) {
+fn write_policy(policy: &ImportedPolicy, names: &Names, out: &mut String) {
     let list = |texts: &[super::place::Sourced<String>]| {
         let texts: Vec<String> = texts.iter().map(|text| quoted(&text.value)).collect();
         format!("[{}]", texts.join(", "))
     };
     let action = if policy.bypass { "bypass" } else { "discard" };
-    let _ = write!(out, "\n# from {}:{}\n", policy.name.at.file, policy.name.at.line);
+    let _ = write!(out, "\n{}\n", names.place(&policy.name.at, true));
     let _ = writeln!(out, "[policy.{}]\naction = {}", key(&policy.name.value), quoted(action));
     let _ = writeln!(out, "local = {}\nremote = {}", list(&policy.local), list(&policy.remote));
 }
@@ -79,9 +96,9 @@ pub(crate) fn has_tunnel_tables(connection: &ImportedConnection) -> bool {
     connection.tunnels.len() > 1 || connection.tunnels.iter().any(|tunnel| !rows::tunnel_only(tunnel).is_empty())
 }
 
-fn write_connection(connection: &ImportedConnection, out: &mut String) {
+fn write_connection(connection: &ImportedConnection, names: &Names, out: &mut String) {
     let name = key(&connection.name.value);
-    let _ = write!(out, "\n# from {}:{}\n[connection.{name}]\n", connection.name.at.file, connection.name.at.line);
+    let _ = write!(out, "\n{}\n[connection.{name}]\n", names.place(&connection.name.at, true));
     let own: Vec<Vec<Row>> = connection.tunnels.iter().map(rows::tunnel).collect();
     let Some(first) = own.first() else { return };
     let tables = has_tunnel_tables(connection);
@@ -94,22 +111,22 @@ fn write_connection(connection: &ImportedConnection, out: &mut String) {
         !tables || (row.key != "remote_address" && own.iter().all(says))
     };
     for row in first.iter().filter(|row| common(row)) {
-        write_row(row, out);
+        names.row(row, out);
     }
     if !tables && let [tunnel] = connection.tunnels.as_slice() {
-        write_bgp(tunnel, out);
+        write_bgp(tunnel, names, out);
     }
     for (index, (tunnel, rows)) in connection.tunnels.iter().zip(&own).enumerate().filter(|_| tables) {
         let _ = write!(out, "\n[connection.{name}.tunnel.{}]\n", index + 1);
         for row in rows.iter().filter(|row| !common(row)).chain(&rows::tunnel_only(tunnel)) {
-            write_row(row, out);
+            names.row(row, out);
         }
-        write_bgp(tunnel, out);
+        write_bgp(tunnel, names, out);
     }
     for child in &connection.children {
         let _ = write!(out, "\n[connection.{name}.child.{}]\n", key(&child.name));
         for row in &rows::child(child) {
-            write_row(row, out);
+            names.row(row, out);
         }
         let everything = |text: &str| text == "0.0.0.0/0" || text == "::/0";
         if child.routes.is_empty() && child.remote_subnets.iter().all(|text| everything(&text.value)) {
@@ -119,12 +136,12 @@ fn write_connection(connection: &ImportedConnection, out: &mut String) {
 }
 
 /// BGP has no keys yet: what the file says stands as comments.
-fn write_bgp(tunnel: &ImportedTunnel, out: &mut String) {
+fn write_bgp(tunnel: &ImportedTunnel, names: &Names, out: &mut String) {
     let bgp = &tunnel.bgp;
     let mut row = |name: &str, value: Option<(String, &Spot)>| {
         if let Some((value, at)) = value {
             let line = format!("# bgp {name} = {value}");
-            let _ = writeln!(out, "{line:COMMENT_COLUMN$} # from {}:{}", at.file, at.line);
+            let _ = writeln!(out, "{line:COMMENT_COLUMN$} {}", names.place(at, true));
         }
     };
     row("local_asn", bgp.local_asn.as_ref().map(|asn| (asn.value.to_string(), &asn.at)));
@@ -139,7 +156,7 @@ pub(crate) fn entry(connection: &ImportedConnection, index: usize) -> String {
     if has_tunnel_tables(connection) { format!("{name}-{}", index + 1) } else { name.clone() }
 }
 
-fn write_secrets(connections: &[ImportedConnection], keys: Keys) -> Zeroizing<String> {
+fn write_secrets(connections: &[ImportedConnection], names: &Names, keys: Keys) -> Zeroizing<String> {
     let entries = connections.iter().flat_map(|connection| {
         connection.tunnels.iter().enumerate().map(move |(index, tunnel)| (entry(connection, index), tunnel))
     });
@@ -160,7 +177,7 @@ fn write_secrets(connections: &[ImportedConnection], keys: Keys) -> Zeroizing<St
                     Keys::Hidden => Zeroizing::new("\"…\"".to_owned()),
                 };
                 let line = Zeroizing::new(format!("{name} = {}", *value));
-                let _ = writeln!(out, "{:COMMENT_COLUMN$} # from {}:{}", *line, psk.at.file, psk.at.line);
+                let _ = writeln!(out, "{:COMMENT_COLUMN$} {}", *line, names.place(&psk.at, psk.written));
             }
             None => {
                 let _ = writeln!(out, "# {name} = \"…\"   # not found: write the key of this tunnel here");

@@ -11,6 +11,8 @@ pub(crate) struct Row {
     pub(crate) value: String,
     /// Where it was read.
     pub(crate) at: Spot,
+    /// Whether it stands there.
+    pub(crate) written: bool,
 }
 
 /// A string of TOML.
@@ -39,7 +41,7 @@ struct Rows(Vec<Row>);
 impl Rows {
     fn one<T>(&mut self, key: &'static str, value: &Option<Sourced<T>>, write: impl Fn(&T) -> String) {
         if let Some(value) = value {
-            self.0.push(Row { key, value: write(&value.value), at: value.at.clone() });
+            self.0.push(Row { key, value: write(&value.value), at: value.at.clone(), written: value.written });
         }
     }
 
@@ -51,7 +53,7 @@ impl Rows {
             [only] if single => only.clone(),
             _ => format!("[{}]", texts.join(", ")),
         };
-        self.0.push(Row { key, value, at: first.at.clone() });
+        self.0.push(Row { key, value, at: first.at.clone(), written: first.written });
     }
 }
 
@@ -116,6 +118,7 @@ pub(crate) fn child(child: &ImportedChild) -> Vec<Row> {
     rows.list("routes", &child.routes, false);
     rows.list("esp_proposals", &child.esp_proposals, false);
     rows.one("lifetime_seconds", &child.lifetime, number);
+    rows.one("rekey_margin_seconds", &child.rekey_margin, number);
     rows.one("lifetime_bytes", &child.lifetime_bytes, number);
     rows.one("lifetime_packets", &child.lifetime_packets, number);
     rows.one("sha256_96", &child.sha256_96, bool::to_string);
