@@ -4,6 +4,7 @@ pub mod capture;
 pub mod demo;
 pub mod down;
 pub mod gateway;
+pub mod import;
 pub mod log;
 pub mod rekey;
 pub mod reload;
