@@ -2,9 +2,10 @@
 //! addresses say about which end is ours.
 
 use crate::exit::{Exit, Failure};
-use formats::import::{Format, Here, Imported, Input, Keys, LARGEST_FILE, Level, Sources, glob, import};
+use formats::diagnostic::code;
+use formats::import::{Finding, Format, Here, Imported, Input, Keys, LARGEST_FILE, Sources, glob, import};
 use formats::underpass_toml::{self, Loaded};
-use formats::{Diagnostic, SourceFile};
+use formats::{Diagnostic, Severity, SourceFile};
 use host::netlink::Netlink;
 use std::fs::File;
 use std::io::{self, Read};
@@ -79,30 +80,32 @@ pub fn read(files: &[PathBuf], reading: &Reading) -> Result<Imported, Failure> {
 /// Files of others as the gateway's own configuration, without writing one. Nothing is used unless everything can be.
 ///
 /// # Errors
-/// What `complain` is to say, and why the files cannot be used.
-pub fn load(files: &[PathBuf], reading: &Reading) -> Result<(Imported, Loaded), LoadError> {
-    let imported = read(files, reading).map_err(LoadError::Unreadable)?;
-    let refused = imported.findings.iter().any(|finding| finding.level == Level::Error);
-    if refused || imported.connections.is_empty() {
-        return Err(LoadError::Refused(Box::new(imported)));
+/// All that is wrong, with places.
+pub fn load(files: &[PathBuf], reading: &Reading) -> Result<Loaded, Vec<Diagnostic>> {
+    let imported = read(files, reading).map_err(|failure| {
+        let file = files.first().map(|path| path.display().to_string()).unwrap_or_default();
+        vec![Diagnostic::about_file(Severity::Error, code::FOREIGN, file, failure.message, failure.hint)]
+    })?;
+    let told: Vec<Diagnostic> = imported.findings.iter().filter_map(Finding::diagnostic).collect();
+    if imported.connections.is_empty() || told.iter().any(|one| one.severity == Severity::Error) {
+        if told.iter().all(|one| one.severity != Severity::Error) {
+            let file = files.first().map(|path| path.display().to_string()).unwrap_or_default();
+            let message = "there is no connection in it";
+            let nothing = Diagnostic::about_file(Severity::Error, code::FOREIGN, file, message, None);
+            return Err(told.into_iter().chain([nothing]).collect());
+        }
+        return Err(told);
     }
     match check(&imported) {
-        Ok(loaded) => Ok((imported, loaded)),
-        Err(found) => Err(LoadError::Unusable(Box::new(imported), found)),
+        Ok(loaded) => Ok(Loaded { warnings: told.into_iter().chain(loaded.warnings).collect(), ..loaded }),
+        Err(found) => Err(told.into_iter().chain(found).collect()),
     }
 }
 
-/// Why files of others cannot be run.
-pub enum LoadError {
-    /// One cannot be read.
-    Unreadable(Failure),
-    /// Its findings say why.
-    Refused(Box<Imported>),
-    /// Imported, and then not usable together.
-    Unusable(Box<Imported>, Vec<Diagnostic>),
-}
-
-/// What the gateway would say to the result.
+/// What the gateway says to the result.
+///
+/// # Errors
+/// What is wrong with it.
 pub fn check(imported: &Imported) -> Result<Loaded, Vec<Diagnostic>> {
     let rendered = imported.to_toml(Keys::Written, None);
     let files = [SourceFile::new("underpass.toml (imported)", rendered.config)];

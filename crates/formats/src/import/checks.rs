@@ -3,6 +3,8 @@
 use super::finding::Findings;
 use super::model::{ImportedConnection, ImportedTunnel};
 use super::place::{Sourced, Spot};
+use super::to_toml::rows::{self, Row};
+use crate::underpass_toml::keys::{Kind, SectionKind};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
@@ -24,6 +26,7 @@ pub(crate) fn check(connections: &mut Vec<ImportedConnection>, findings: &mut Fi
     connections.retain(|connection| {
         let before = findings.errors();
         same_outside(connection, findings);
+        sayable(connection, findings);
         for tunnel in &connection.tunnels {
             inside_network(tunnel, &mut inside, findings);
         }
@@ -36,6 +39,50 @@ pub(crate) fn check(connections: &mut Vec<ImportedConnection>, findings: &mut Fi
         sound
     });
     refused
+}
+
+/// Whether `underpass.toml` can say it: numbers within the bounds of its keys, and an identity for each end.
+fn sayable(connection: &ImportedConnection, findings: &mut Findings) {
+    let bounded = |kind: SectionKind, rows: Vec<Row>, findings: &mut Findings| {
+        for row in rows {
+            let Some(Kind::Integer(bounds) | Kind::IntegerOr(_, bounds)) = kind.key(row.key).map(|key| key.kind) else {
+                continue;
+            };
+            if row.value.parse::<u64>().is_ok_and(|value| !bounds.allow(value)) {
+                let message = format!("{} would be `{}`, which is {bounds} here", row.value, row.key);
+                findings.error(&row.at, message, "write a value within these bounds there");
+            }
+        }
+    };
+    for tunnel in &connection.tunnels {
+        bounded(SectionKind::Connection, rows::tunnel(tunnel), findings);
+        bounded(SectionKind::Tunnel, rows::tunnel_only(tunnel), findings);
+        if tunnel.local_address.is_none() && tunnel.local_id.is_none() {
+            findings.error(
+                &tunnel.name.at,
+                "neither our address nor our identity is known",
+                "say it with `--local ADDRESS`",
+            );
+        }
+        if tunnel.remote_id.is_none() && tunnel.remote_addresses.len() != 1 {
+            let message = "the peer has several addresses or none, and no identity";
+            findings.error(&tunnel.name.at, message, "write its identity into the file");
+        }
+        if tunnel.remote_addresses.len() > 1 && tunnel.remote_addresses.iter().any(|at| at.value == "any") {
+            findings.error(
+                &tunnel.name.at,
+                "a peer is anywhere, and at certain addresses too",
+                "write one or the other",
+            );
+        }
+    }
+    for child in &connection.children {
+        bounded(SectionKind::Child, rows::child(child), findings);
+        if child.local_subnets.is_empty() || child.remote_subnets.is_empty() {
+            let message = format!("{} names no network at one of its ends", child.name);
+            findings.error(&connection.name.at, message, "write the networks behind both ends");
+        }
+    }
 }
 
 /// Traffic to everywhere goes nowhere until somebody says what is there.

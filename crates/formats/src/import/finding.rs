@@ -1,6 +1,7 @@
 //! What an importer has to say: why something was refused, which leniency was used, what has no meaning here.
 
 use super::place::Spot;
+use crate::diagnostic::{Diagnostic, Severity, code};
 use std::fmt;
 
 /// What a [`Finding`] means for the import.
@@ -58,6 +59,20 @@ impl fmt::Display for Finding {
             Some(help) => write!(f, "\n  help: {help}"),
             None => Ok(()),
         }
+    }
+}
+
+impl Finding {
+    /// As a diagnostic of a configuration. Notes are none.
+    pub fn diagnostic(&self) -> Option<Diagnostic> {
+        let severity = match self.level {
+            Level::Error => Severity::Error,
+            Level::Warning => Severity::Warning,
+            Level::Note => return None,
+        };
+        let (message, suggestion) = (self.message.clone(), self.help.clone());
+        let about = Diagnostic::about_file(severity, code::FOREIGN, self.file.clone(), message, suggestion);
+        Some(Diagnostic { line: self.line, column: self.column, ..about })
     }
 }
 

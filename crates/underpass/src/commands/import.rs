@@ -2,8 +2,8 @@
 
 use crate::exit::{Exit, Failure, HELP};
 use crate::foreign::{self, Reading};
-use formats::Diagnostic;
 use formats::import::{Finding, Imported, Keys, Level, Rendered};
+use formats::{Diagnostic, Severity};
 use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -45,6 +45,10 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let places = Places::beside(&args.output);
+    if !args.dry_run && !args.force {
+        places.refuse_existing()?;
+    }
     let imported = foreign::read(&args.files, &args.reading)?;
     let errors = imported.findings.iter().filter(|finding| finding.level == Level::Error).count();
     let usable = !imported.connections.is_empty() || !imported.policies.is_empty();
@@ -53,14 +57,13 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         Ok(loaded) => loaded.warnings.as_slice(),
         Err(found) => found.as_slice(),
     };
-    let places = Places::beside(&args.output);
     if !args.json {
         complain(&imported.findings, complaints);
     }
     let written = usable && !args.dry_run;
     if written {
-        let rendered = imported.to_toml(Keys::Written, places.named.as_deref());
-        places.write(&rendered, args.force)?;
+        let rendered = imported.to_toml(Keys::Written, None);
+        places.write(&rendered)?;
     }
     if args.json {
         writeln!(out, "{}", machine(&imported, complaints, errors, args, written.then_some(&places)))?;
@@ -77,8 +80,6 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Failure> {
 struct Places {
     config: PathBuf,
     secrets: PathBuf,
-    /// The name by which the configuration refers to the secrets, where it is not the usual one.
-    named: Option<String>,
 }
 
 impl Places {
@@ -91,16 +92,18 @@ impl Places {
         } else {
             directory.join("secrets.toml")
         };
-        Places { config: config.to_owned(), secrets, named: None }
+        Places { config: config.to_owned(), secrets }
     }
 
-    /// Writes both, or neither. The secrets are for their owner alone.
-    fn write(&self, rendered: &Rendered, force: bool) -> Result<(), Failure> {
-        for path in [&self.config, &self.secrets].into_iter().filter(|path| !force && path.exists()) {
-            let message = format!("{} is there already: nothing was written", path.display());
-            let hint = "write elsewhere with `-o PATH`, or replace both files with `--force`";
-            return Err(Failure::new(Exit::Condition, "exists", message).hint(hint));
-        }
+    fn refuse_existing(&self) -> Result<(), Failure> {
+        let Some(path) = [&self.config, &self.secrets].into_iter().find(|path| path.exists()) else { return Ok(()) };
+        let message = format!("{} is there already: nothing was written", path.display());
+        let hint = "look with `--dry-run`, write elsewhere with `-o PATH`, or replace both files with `--force`";
+        Err(Failure::new(Exit::Condition, "exists", message).hint(hint))
+    }
+
+    /// Writes both. The secrets, which come first, are for their owner alone.
+    fn write(&self, rendered: &Rendered) -> Result<(), Failure> {
         if let Some(directory) = self.secrets.parent().filter(|directory| directory.ends_with("secrets.d")) {
             fs::create_dir_all(directory).map_err(|error| unwritable(directory, &error))?;
         }
@@ -132,7 +135,13 @@ fn complain(findings: &[Finding], complaints: &[Diagnostic]) {
         let _ = writeln!(to, "{finding}");
     }
     for complaint in complaints.iter().filter(|complaint| !is_missing_key(complaint)) {
-        let _ = write!(to, "{complaint}");
+        let (file, line, column) = (&complaint.file, complaint.line, complaint.column);
+        let _ = writeln!(to, "{}: {file}:{line}:{column}: {}", complaint.severity, complaint.message);
+        // Of weak algorithms the advice is always the same.
+        let help = complaint.suggestion.as_ref().filter(|_| complaint.severity == Severity::Error);
+        if let Some(help) = help {
+            let _ = writeln!(to, "  help: {help}");
+        }
     }
 }
 
@@ -142,7 +151,7 @@ fn is_missing_key(complaint: &Diagnostic) -> bool {
 }
 
 fn show(imported: &Imported, places: &Places, out: &mut dyn Write) -> io::Result<()> {
-    let rendered = imported.to_toml(Keys::Hidden, places.named.as_deref());
+    let rendered = imported.to_toml(Keys::Hidden, None);
     writeln!(out, "# ---- {} ----\n{}", places.config.display(), rendered.config)?;
     writeln!(out, "# ---- {} ----\n{}", places.secrets.display(), *rendered.secrets)
 }
