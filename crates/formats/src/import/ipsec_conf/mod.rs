@@ -10,6 +10,7 @@ mod conn;
 mod dialect;
 mod lifetimes;
 mod line;
+mod networks;
 mod resolve;
 mod secrets;
 mod settings;

@@ -248,38 +248,7 @@ fn ends(section: &Section, tunnel: &mut ImportedTunnel, findings: &mut Findings)
             );
             continue;
         };
-        match end.get("auth") {
-            Some(auth) if auth.value == "psk" => {}
-            Some(auth) => findings.error(
-                &auth.at,
-                format!("`auth = {}`: Underpass authenticates with pre-shared keys alone", shown(auth.value)),
-                "agree on a key with the other end, and write `auth = psk`",
-            ),
-            None => findings.error(
-                &end.name.at,
-                format!("`{what}` does not say `auth = psk`, so it is certificates (pubkey)"),
-                "agree on a key with the other end, and write `auth = psk`",
-            ),
-        }
-        unknown(
-            end,
-            [
-                "auth",
-                "id",
-                "certs",
-                "cacerts",
-                "groups",
-                "revocation",
-                "round",
-                "eap_id",
-                "aaa_id",
-                "xauth_id",
-                "pubkeys",
-                "cert_policy",
-                "ca_id",
-            ],
-            findings,
-        );
+        proof(end, what, findings);
         let Some(text) = end.get("id") else { continue };
         let id = if is_any(text.value) {
             Some(text.with("any".to_owned()))
@@ -298,6 +267,38 @@ fn ends(section: &Section, tunnel: &mut ImportedTunnel, findings: &mut Findings)
     if tunnel.remote_id.is_none() && tunnel.remote_addresses.len() > 1 {
         tunnel.remote_id = tunnel.remote_addresses.first().map(|at| Sourced::implied("any".to_owned(), &at.at));
     }
+}
+
+/// Keys of an end that are about certificates and users.
+const OF_OTHERS: [&str; 11] = [
+    "certs",
+    "cacerts",
+    "groups",
+    "revocation",
+    "round",
+    "eap_id",
+    "aaa_id",
+    "xauth_id",
+    "pubkeys",
+    "cert_policy",
+    "ca_id",
+];
+
+/// Whether an end proves itself with a key.
+fn proof(end: &Section, what: &str, findings: &mut Findings) {
+    let help = "agree on a key with the other end, and write `auth = psk`";
+    match end.get("auth") {
+        Some(auth) if auth.value == "psk" => {}
+        Some(auth) => {
+            let message = format!("`auth = {}`: Underpass authenticates with pre-shared keys alone", shown(auth.value));
+            findings.error(&auth.at, message, help);
+        }
+        None => {
+            let message = format!("`{what}` does not say `auth = psk`, so it is certificates (pubkey)");
+            findings.error(&end.name.at, message, help);
+        }
+    }
+    unknown(end, ["auth", "id"].into_iter().chain(OF_OTHERS), findings);
 }
 
 fn version(section: &Section, findings: &mut Findings) -> Option<Sourced<IkeVersion>> {

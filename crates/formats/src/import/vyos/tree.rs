@@ -166,7 +166,7 @@ mod tests {
         let mut findings = Findings::default();
         let root = read(&text, &mut findings);
         let value = root.value(&["vpn", "ipsec", "a"]).unwrap_or_else(|| panic!("no value"));
-        assert_eq!((value.value, value.at.to_string().as_str()), ("b c", "v:1:25"));
+        assert_eq!((value.value, value.at.to_string().as_str()), ("b c", "v:1:26"));
         let mut unseen = Vec::new();
         root.unseen("", &mut unseen);
         assert_eq!(unseen.iter().map(|(path, at)| format!("{path} {at}")).collect::<Vec<_>>(), ["vpn ipsec a2 v:2:17"]);
