@@ -153,11 +153,18 @@ pub enum DontFragment {
 pub struct Inside {
     /// Ours.
     pub address: Ipv4Addr,
-    /// Length of the prefix, 30 at the managed service.
+    /// Length of the prefix: 30 at the managed service, or 31.
     pub prefix: u8,
 }
 
 impl Inside {
+    /// Reads `ADDRESS/LENGTH`, where the length leaves two hosts: else nobody knows the peer's.
+    pub(crate) fn parse(text: &str) -> Option<Inside> {
+        let (address, prefix) = text.split_once('/')?;
+        let prefix = prefix.parse::<u8>().ok().filter(|prefix| matches!(prefix, 30 | 31))?;
+        Some(Inside { address: address.parse().ok()?, prefix })
+    }
+
     /// The network both ends are in.
     pub fn network(self) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.address) & u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0))

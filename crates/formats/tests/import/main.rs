@@ -3,6 +3,7 @@
 mod aws;
 mod bad_input;
 mod dialects;
+mod hostile;
 mod ipsec_conf;
 mod samples;
 mod support;

@@ -244,10 +244,7 @@ fn inside_address(text: Sourced<&str>, findings: &mut Findings) -> Option<Source
     if refuse_placeholder(text.value, &text.at, "the address inside the tunnel", findings) {
         return None;
     }
-    let parsed = text.value.split_once('/').and_then(|(address, prefix)| {
-        let prefix = prefix.parse::<u8>().ok().filter(|prefix| *prefix <= 32)?;
-        Some(Inside { address: address.parse().ok()?, prefix })
-    });
+    let parsed = Inside::parse(text.value);
     if parsed.is_none() && text.value.contains("::") {
         let message = format!(
             "{} is an IPv6 address inside the tunnel, which Underpass does not set: left out",
@@ -255,7 +252,7 @@ fn inside_address(text: Sourced<&str>, findings: &mut Findings) -> Option<Source
         );
         findings.warning(&text.at, message, "");
     } else if parsed.is_none() {
-        let message = format!("`{}` is no address with the length of its network", shown(text.value));
+        let message = format!("`{}` is no address of a network of two hosts", shown(text.value));
         findings.error(&text.at, message, "write it as in `169.254.10.2/30`");
     }
     parsed.map(|inside| text.with(inside))

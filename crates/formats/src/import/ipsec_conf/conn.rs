@@ -333,11 +333,9 @@ fn open_peer(tunnel: &ImportedTunnel, child: &mut ImportedChild, findings: &mut 
 }
 
 fn inside(text: &Sourced<&str>, findings: &mut Findings) -> Option<Sourced<Inside>> {
-    let parsed = text.value.split_once('/').and_then(|(address, prefix)| {
-        Some(Inside { address: address.parse().ok()?, prefix: prefix.parse().ok().filter(|prefix| *prefix <= 32)? })
-    });
+    let parsed = Inside::parse(text.value);
     if parsed.is_none() {
-        findings.warning(&text.at, format!("`{}` is no IPv4 address with a length: not used", shown(text.value)), "");
+        findings.warning(&text.at, format!("`{}` is no IPv4 address of a /30 or /31: not used", shown(text.value)), "");
     }
     parsed.map(|inside| text.with(inside))
 }

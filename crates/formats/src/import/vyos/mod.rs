@@ -334,14 +334,14 @@ fn vti(
 /// The address of a `vti` interface.
 fn inside(interface: &str, root: &Node, findings: &mut Findings) -> Option<Sourced<Inside>> {
     let node = root.get(&["interfaces", "vti", interface])?;
-    let read = |text: &Sourced<&str>| {
-        let (address, prefix) = text.value.split_once('/')?;
-        Some(Inside { address: address.parse().ok()?, prefix: prefix.parse().ok().filter(|prefix| *prefix <= 32)? })
-    };
     let addresses = node.values(&["address"]);
-    let found = addresses.iter().find_map(|text| Some(text.with(read(text)?)));
+    let found = addresses.iter().find_map(|text| Some(text.with(Inside::parse(text.value)?)));
     if let (None, Some(first)) = (&found, addresses.first()) {
-        findings.warning(&first.at, format!("`{}` is no IPv4 address with a length: not used", shown(first.value)), "");
+        findings.warning(
+            &first.at,
+            format!("`{}` is no IPv4 address of a /30 or /31: not used", shown(first.value)),
+            "",
+        );
     }
     if let Some(mtu) = node.value(&["mtu"]) {
         findings.note(&mtu.at, "the MTU is not taken from the file: it follows from the suite and `path_mtu`", "");
