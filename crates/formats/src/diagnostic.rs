@@ -39,6 +39,8 @@ pub mod code {
     pub const ROUTE_LOOP: &str = "CFG-14";
     /// Values that do not fit together.
     pub const CONFLICT: &str = "CFG-15";
+    /// A configuration of another product: refused, or read leniently.
+    pub const FOREIGN: &str = "CFG-16";
 }
 
 /// One finding, with its place.

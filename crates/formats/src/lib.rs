@@ -1,9 +1,10 @@
 //! Configuration files: texts in, checked values or diagnostics with places out. Reads no file itself.
 //!
-//! [`underpass_toml`] is the product's own format; [`diagnostic`] says what is wrong in any of them.
+//! [`underpass_toml`] is the product's own format, [`import`] reads what others have; [`diagnostic`] says what is wrong in any of them.
 
 pub mod diagnostic;
 pub mod encoding;
+pub mod import;
 mod nearest;
 mod rfc3339;
 mod source;

@@ -6,6 +6,7 @@ mod demo;
 mod duration;
 mod exit;
 mod files;
+mod foreign;
 mod table;
 mod tunnels;
 
@@ -26,6 +27,7 @@ struct Cli {
 enum Command {
     Demo(commands::demo::Args),
     Gateway(commands::gateway::Args),
+    Import(commands::import::Args),
     Status(commands::status::Args),
     Up(commands::up::Args),
     Down(commands::down::Args),
@@ -43,6 +45,7 @@ impl Command {
         match self {
             Command::Demo(args) => args.json,
             Command::Gateway(args) => args.json,
+            Command::Import(args) => args.json,
             Command::Status(args) => args.control.json,
             Command::Up(args) => args.control.json,
             Command::Down(args) => args.control.json,
@@ -60,6 +63,7 @@ impl Command {
         match self {
             Command::Demo(args) => commands::demo::run(args, out),
             Command::Gateway(args) => commands::gateway::run(args, out),
+            Command::Import(args) => commands::import::run(args, out),
             Command::Status(args) => commands::status::run(args, out),
             Command::Up(args) => commands::up::run(args, out),
             Command::Down(args) => commands::down::run(args, out),

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod down;
 pub mod explain;
 pub mod gateway;
+pub mod import;
 pub mod log;
 pub mod rekey;
 pub mod reload;
