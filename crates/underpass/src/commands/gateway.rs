@@ -26,6 +26,9 @@ pub struct Args {
     /// The configuration; conf.d/*.toml and secrets.d/*.toml beside it are read too
     #[arg(short, long, value_name = "FILE", default_value = "/etc/underpass/underpass.toml")]
     pub config: PathBuf,
+    /// Control socket, in place of the configured one
+    #[arg(long, value_name = "PATH", env = "UNDERPASS_SOCKET")]
+    pub socket: Option<PathBuf>,
     /// Only say what is wrong with the configuration
     #[arg(long)]
     pub check: bool,
@@ -91,7 +94,7 @@ fn serve(args: &Args, loaded: Loaded) -> Result<Exit, Failure> {
         desired: loaded.state,
         interface: loaded.host.interface,
         listen: loaded.host.listen,
-        socket: loaded.host.socket.into(),
+        socket: args.socket.clone().unwrap_or_else(|| loaded.host.socket.into()),
         keep_unreachable: loaded.host.unreachable_on_stop == UnreachableOnStop::Keep,
         json_log: args.json,
         reload: Box::new(move || reload(&origin, &running)),
