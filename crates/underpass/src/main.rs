@@ -38,6 +38,8 @@ enum Command {
     Capture(commands::capture::Args),
     Doctor(commands::doctor::Args),
     Explain(commands::explain::Args),
+    Completions(commands::completions::Args),
+    Man(commands::man::Args),
 }
 
 impl Command {
@@ -56,6 +58,7 @@ impl Command {
             Command::Capture(args) => args.control.json,
             Command::Doctor(args) => args.json,
             Command::Explain(args) => args.json,
+            Command::Completions(_) | Command::Man(_) => false,
         }
     }
 
@@ -74,6 +77,8 @@ impl Command {
             Command::Capture(args) => commands::capture::run(args, out),
             Command::Doctor(args) => commands::doctor::run(args, out),
             Command::Explain(args) => commands::explain::run(args, out),
+            Command::Completions(args) => commands::completions::run(args, out),
+            Command::Man(args) => commands::man::run(args, out),
         }
     }
 }
