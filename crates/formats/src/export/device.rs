@@ -1,0 +1,107 @@
+//! What a device can say: its words for algorithms, and the forms its configuration has room for.
+
+use crypto::{Cipher, Group, Integrity, Prf};
+use ike::id::Id;
+
+/// Algorithms and the device's words for them.
+pub(super) type Words<T> = &'static [(T, &'static str)];
+
+/// Algorithms of one phase.
+pub(super) struct Phase {
+    pub(super) ciphers: Words<Cipher>,
+    pub(super) integrities: Words<Integrity>,
+    pub(super) groups: Words<Group>,
+}
+
+/// How many suites a device is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Suites {
+    /// All it can say.
+    All,
+    /// The most preferred that it can say.
+    First,
+}
+
+/// What a child's selectors may look like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Selectors {
+    /// Everything, and nothing else.
+    pub(super) only_everything: bool,
+    /// Several networks on one side of one child.
+    pub(super) many: bool,
+    /// Protocol and one port per network.
+    pub(super) services: bool,
+    /// Ranges of ports.
+    pub(super) port_ranges: bool,
+    /// IPv6 inside.
+    pub(super) v6: bool,
+}
+
+/// One device.
+pub(super) struct Device {
+    pub(super) title: &'static str,
+    pub(super) ike: Phase,
+    /// PRFs that can be named; where empty, the PRF follows from the integrity algorithm.
+    pub(super) prfs: Words<Prf>,
+    /// The PRF may be another than the integrity algorithm's.
+    pub(super) prf_apart: bool,
+    pub(super) esp: Phase,
+    pub(super) suites: Suites,
+    pub(super) v1: bool,
+    pub(super) v2: bool,
+    /// Both versions in one configuration.
+    pub(super) both: bool,
+    pub(super) aggressive: bool,
+    pub(super) esn: bool,
+    pub(super) sha256_96: bool,
+    /// UDP ports other than 500.
+    pub(super) ports: bool,
+    /// Its own address may be left to the route, and the peer's to whoever calls.
+    pub(super) open_ends: bool,
+    /// DNS names of peers.
+    pub(super) names: bool,
+    pub(super) v6_outside: bool,
+    /// Several tunnels to the same networks.
+    pub(super) several: bool,
+    pub(super) ike_lifetime: (u64, u64),
+    pub(super) esp_lifetime: (u64, u64),
+    pub(super) selectors: Selectors,
+    /// Options that one end decides alone and that this device has a place for.
+    pub(super) local: Local,
+    pub(super) id: fn(&Id) -> Option<String>,
+    /// A key in the device's quotes, or what is wrong with it.
+    pub(super) key: fn(&[u8]) -> Result<String, &'static str>,
+    pub(super) template: &'static str,
+    /// A second file with the keys.
+    pub(super) secrets: Option<&'static str>,
+}
+
+/// What an end decides alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Local {
+    pub(super) margin: bool,
+    pub(super) volume: bool,
+    pub(super) replay: bool,
+    pub(super) fragmentation: bool,
+}
+
+/// Nothing of it.
+pub(super) const NO_LOCAL: Local = Local { margin: false, volume: false, replay: false, fragmentation: false };
+
+/// An identity as text, where it holds nothing that a configuration language could take for its own.
+pub(super) fn plain_id(id: &Id) -> Option<String> {
+    let text = match id {
+        Id::Ipv4(address) => address.to_string(),
+        Id::Ipv6(address) => address.to_string(),
+        Id::Fqdn(name) => name.clone(),
+        Id::Rfc822(name) if name.contains('@') && !name.starts_with('@') => name.clone(),
+        Id::Rfc822(_) | Id::KeyId(_) | Id::Unknown { .. } => return None,
+    };
+    let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@' | ':');
+    (!text.is_empty() && text.len() <= 255 && text.chars().all(harmless)).then_some(text)
+}
+
+macro_rules! words {
+    ($kind:ident: $($variant:ident = $word:literal),* $(,)?) => { &[$((crypto::$kind::$variant, $word)),*] };
+}
+pub(super) use words;

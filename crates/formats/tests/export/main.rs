@@ -1,0 +1,4 @@
+//! Connections in the words of other devices: the values that matter, what is refused, and that what we write we also read.
+
+mod support;
+mod swan;
