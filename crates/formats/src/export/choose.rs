@@ -114,7 +114,7 @@ fn esp_words(choice: &EspChoice, device: &Device) -> Option<EspWords> {
         Some(group) => Some(word(device.esp.groups, group)?),
         None => None,
     };
-    if choice.suite.esn && !device.esn {
+    if (choice.suite.esn && !device.esn) || (choice.group.is_none() && device.pfs_required) {
         return None;
     }
     Some(EspWords {
@@ -164,7 +164,8 @@ fn why_esp(choice: &EspChoice, device: &Device) -> (String, String) {
     }
     match choice.group.filter(|group| word(phase.groups, *group).is_none()) {
         Some(group) => (group.name().to_owned(), nearest_group(group, phase)),
-        None => ("esn".to_owned(), nearest("noesn")),
+        None if choice.suite.esn && !device.esn => ("esn".to_owned(), nearest("noesn")),
+        None => ("ESP without a group".to_owned(), nearest("modp2048")),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a device can say: its words for algorithms, and the forms its configuration has room for.
 
+use super::model::Export;
+use super::refusal::Findings;
 use crypto::{Cipher, Group, Integrity, Prf};
 use ike::id::Id;
 
@@ -47,6 +49,8 @@ pub(super) struct Device {
     pub(super) prf_apart: bool,
     pub(super) esp: Phase,
     pub(super) suites: Suites,
+    /// ESP has a key exchange of its own.
+    pub(super) pfs_required: bool,
     pub(super) v1: bool,
     pub(super) v2: bool,
     /// Both versions in one configuration.
@@ -68,6 +72,14 @@ pub(super) struct Device {
     pub(super) selectors: Selectors,
     /// Options that one end decides alone and that this device has a place for.
     pub(super) local: Local,
+    /// One child per tunnel.
+    pub(super) one_child: bool,
+    /// Identities are the addresses of both ends.
+    pub(super) address_ids: bool,
+    /// Any identity of the peer will do.
+    pub(super) any_id: bool,
+    /// What else this device cannot say.
+    pub(super) extra: fn(&Export, &mut Findings),
     pub(super) id: fn(&Id) -> Option<String>,
     /// A key in the device's quotes, or what is wrong with it.
     pub(super) key: fn(&[u8]) -> Result<String, &'static str>,
@@ -100,6 +112,52 @@ pub(super) fn plain_id(id: &Id) -> Option<String> {
     let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@' | ':');
     (!text.is_empty() && text.len() <= 255 && text.chars().all(harmless)).then_some(text)
 }
+
+/// A key that stands bare in a line of words.
+pub(super) fn bare_key(key: &[u8]) -> Result<String, &'static str> {
+    let word = |byte: &u8| byte.is_ascii_graphic() && !b"?\"'`\\<>&;#|{}!".contains(byte);
+    match std::str::from_utf8(key) {
+        Ok(text) if !key.is_empty() && key.iter().all(word) => Ok(text.to_owned()),
+        _ => Err("a key with blanks, quotes, `?`, `!`, `#`, `;` or what is no ASCII"),
+    }
+}
+
+/// Nothing else.
+pub(super) fn no_more(_: &Export, _: &mut Findings) {}
+
+/// What the devices of most vendors have in common: one suite, one pair of networks per child, fixed addresses at both ends.
+pub(super) const VENDOR: Device = Device {
+    title: "",
+    ike: Phase { ciphers: &[], integrities: &[], groups: &[] },
+    prfs: &[],
+    prf_apart: false,
+    esp: Phase { ciphers: &[], integrities: &[], groups: &[] },
+    suites: Suites::First,
+    pfs_required: false,
+    v1: true,
+    v2: true,
+    both: false,
+    aggressive: false,
+    esn: false,
+    sha256_96: false,
+    ports: false,
+    open_ends: false,
+    names: false,
+    v6_outside: false,
+    several: true,
+    ike_lifetime: (120, 86_400),
+    esp_lifetime: (120, 86_400),
+    selectors: Selectors { only_everything: false, many: false, services: false, port_ranges: false, v6: false },
+    local: NO_LOCAL,
+    one_child: false,
+    address_ids: false,
+    any_id: false,
+    extra: no_more,
+    id: plain_id,
+    key: bare_key,
+    template: "",
+    secrets: None,
+};
 
 macro_rules! words {
     ($kind:ident: $($variant:ident = $word:literal),* $(,)?) => { &[$((crypto::$kind::$variant, $word)),*] };

@@ -7,6 +7,7 @@
 //! What both ends must agree on and the device cannot say is a refusal with the nearest it can; what an end decides alone
 //! is a note in the file. Nothing is put in the place of something else.
 
+mod aws;
 mod choose;
 mod compact;
 mod device;
@@ -16,6 +17,8 @@ mod refusal;
 mod render;
 mod sheet;
 mod swan;
+mod terraform;
+mod vyos;
 
 pub use model::{End, Export, Host, Side, Tunnel, esp_suites, ike_suites};
 pub use refusal::Refusal;
@@ -32,11 +35,27 @@ pub enum Target {
     Libreswan,
     /// Openswan's `ipsec.conf`.
     Openswan,
+    /// VyOS `set` commands.
+    Vyos,
+    /// Text for any device.
+    Generic,
+    /// The managed service's `CustomerGatewayConfiguration`.
+    AwsXml,
+    /// Terraform for the managed service.
+    Terraform,
 }
 
 impl Target {
     /// Every device.
-    pub const ALL: [Target; 3] = [Target::Strongswan, Target::Libreswan, Target::Openswan];
+    pub const ALL: [Target; 7] = [
+        Target::Strongswan,
+        Target::Libreswan,
+        Target::Openswan,
+        Target::Vyos,
+        Target::Generic,
+        Target::AwsXml,
+        Target::Terraform,
+    ];
 
     /// The word for it on the command line.
     pub fn word(self) -> &'static str {
@@ -44,6 +63,10 @@ impl Target {
             Target::Strongswan => "strongswan",
             Target::Libreswan => "libreswan",
             Target::Openswan => "openswan",
+            Target::Vyos => "vyos",
+            Target::Generic => "generic",
+            Target::AwsXml => "aws-xml",
+            Target::Terraform => "terraform",
         }
     }
 
@@ -57,6 +80,10 @@ impl Target {
             Target::Strongswan => &swan::STRONGSWAN,
             Target::Libreswan => &swan::LIBRESWAN,
             Target::Openswan => &swan::OPENSWAN,
+            Target::Vyos => &vyos::VYOS,
+            Target::Generic => &aws::GENERIC,
+            Target::AwsXml => &aws::AWS_XML,
+            Target::Terraform => &terraform::TERRAFORM,
         }
     }
 }

@@ -57,11 +57,14 @@ pub(super) struct Row {
     pub(super) ike: Vec<IkeWords>,
     pub(super) ike_lists: Vec<IkeLists>,
     pub(super) ike_seconds: u64,
-    pub(super) margin: u64,
     pub(super) fuzz: u8,
     pub(super) dpd: bool,
     pub(super) dpd_interval: u64,
     pub(super) dpd_timeout: u64,
+    /// The interval where the device wants 10 s at least.
+    pub(super) dpd_slow: u64,
+    /// Between repetitions where the device repeats five times.
+    pub(super) dpd_fifth: u64,
     /// Checks until the timeout, rounded up.
     pub(super) dpd_retries: u64,
     pub(super) fragmentation: bool,
@@ -96,6 +99,8 @@ pub(super) struct Child {
     pub(super) esp: Vec<EspWords>,
     pub(super) esp_lists: Vec<EspLists>,
     pub(super) seconds: u64,
+    /// Before the end of both SAs: the smaller, where a device has one for both.
+    pub(super) margin: u64,
     pub(super) bytes: Option<u64>,
     pub(super) packets: Option<u64>,
     pub(super) replay: u32,
@@ -116,6 +121,7 @@ pub(super) fn fill(export: &Export, device: &Device) -> Result<Sheet, Vec<Refusa
     let tunnels =
         export.tunnels.iter().enumerate().map(|(index, tunnel)| row(index, tunnel, export, device, &mut findings));
     let tunnels = tunnels.collect();
+    (device.extra)(export, &mut findings);
     if !findings.refused.is_empty() {
         return Err(findings.refused);
     }
@@ -138,26 +144,9 @@ fn row(index: usize, tunnel: &Tunnel, export: &Export, device: &Device, findings
     let own = end(place, &tunnel.own, sides[0], device, findings);
     let peer = end(place, &tunnel.peer, sides[1], device, findings);
     let (version, v2) = version(place, tunnel, device, findings);
-    if let Err(what) = (device.key)(tunnel.psk.expose()) {
-        findings.refuse(place, "psk", what, "the nearest is a new key of letters and digits at both ends");
-    }
-    let calls = tunnel.children.iter().any(|child| child.start == StartPolicy::OnLoad);
-    if calls && tunnel.peer.host == Host::Unknown {
-        findings.refuse(
-            place,
-            sides[1].0,
-            "an end that is called and has no address",
-            format!("write `{}`", sides[1].0),
-        );
-    }
+    refuse_as_a_whole(tunnel, sides, device, findings);
     let dpd_interval = tunnel.dpd.interval.map_or(0, |interval| interval.as_secs());
     let timeout = tunnel.dpd.timeout.as_secs();
-    if !device.local.margin {
-        findings.note(format!(
-            "{place}: when a rekey starts before the end of a lifetime is {}'s own matter",
-            device.title
-        ));
-    }
     let children: Vec<Child> = tunnel.children.iter().map(|one| child(tunnel, one, device, findings)).collect();
     let outer_v6 =
         [&tunnel.own.host, &tunnel.peer.host].iter().any(|host| matches!(host, Host::Address(a) if a.is_ipv6()));
@@ -176,11 +165,12 @@ fn row(index: usize, tunnel: &Tunnel, export: &Export, device: &Device, findings
         ike: choose::ike(place, &tunnel.ike, device, findings),
         ike_lists: compact::ike(&tunnel.ike, device),
         ike_seconds: seconds(place, "ike_lifetime_seconds", &tunnel.lifetime, device.ike_lifetime, findings),
-        margin: tunnel.lifetime.margin.as_secs(),
         fuzz: tunnel.lifetime.fuzz_percent,
         dpd: dpd_interval > 0,
         dpd_interval,
         dpd_timeout: timeout,
+        dpd_slow: dpd_interval.max(10),
+        dpd_fifth: (timeout / 5).clamp(2, 60),
         dpd_retries: timeout.div_ceil(dpd_interval.max(1)).max(1),
         fragmentation: tunnel.fragmentation,
         force_udp: forced,
@@ -197,6 +187,39 @@ fn row(index: usize, tunnel: &Tunnel, export: &Export, device: &Device, findings
         outer_v6,
         children,
         routes: tunnel.routes.iter().map(|(address, length)| Net::of_prefix(*address, *length)).collect(),
+    }
+}
+
+/// What of a tunnel stands outside every row of its own.
+fn refuse_as_a_whole(
+    tunnel: &Tunnel,
+    sides: [(&'static str, &'static str); 2],
+    device: &Device,
+    findings: &mut Findings,
+) {
+    let place = tunnel.name.as_str();
+    if let Err(what) = (device.key)(tunnel.psk.expose()) {
+        findings.refuse(place, "psk", what, "the nearest is a new key of letters and digits at both ends");
+    }
+    ids(place, tunnel, [sides[0].1, sides[1].1], device, findings);
+    if device.one_child && tunnel.children.len() > 1 {
+        let value = format!("{} children", tunnel.children.len());
+        findings.refuse(place, "child", value, "the nearest it can is one child per connection");
+    }
+    let calls = tunnel.children.iter().any(|child| child.start == StartPolicy::OnLoad);
+    if calls && tunnel.peer.host == Host::Unknown {
+        findings.refuse(
+            place,
+            sides[1].0,
+            "an end that is called and has no address",
+            format!("write `{}`", sides[1].0),
+        );
+    }
+    if !device.local.margin {
+        findings.note(format!(
+            "{place}: when a rekey starts before the end of a lifetime is {}'s own matter",
+            device.title
+        ));
     }
 }
 
@@ -267,6 +290,31 @@ fn end(
     EndRow { id_is_host: text == host && id_kind == "address", host, id: text, id_kind, port: end.port }
 }
 
+/// Identities where the device has no choice, or a choice that must be made.
+fn ids(place: &str, tunnel: &Tunnel, options: [&'static str; 2], device: &Device, findings: &mut Findings) {
+    if tunnel.peer.id.is_none() && !device.any_id {
+        findings.refuse(place, options[1], "whoever proves the key", "the nearest it can is one identity: write it");
+    }
+    for (end, option) in [&tunnel.own, &tunnel.peer].into_iter().zip(options).filter(|_| device.address_ids) {
+        let Some(id) = &end.id else { continue };
+        match &end.host {
+            Host::Address(address) if *id != Id::from(*address) => {
+                findings.refuse(
+                    place,
+                    option,
+                    format!("the identity {id}"),
+                    format!("the nearest it can is {address}"),
+                );
+            }
+            Host::Name(_) | Host::Several(_) | Host::Unknown if !matches!(id, Id::Ipv4(_)) => {
+                let near = "the nearest it can is the address of that end";
+                findings.refuse(place, option, format!("the identity {id}"), near);
+            }
+            Host::Address(_) | Host::Name(_) | Host::Several(_) | Host::Unknown => {}
+        }
+    }
+}
+
 fn version(place: &str, tunnel: &Tunnel, device: &Device, findings: &mut Findings) -> (&'static str, bool) {
     let (v1, v2) = (tunnel.versions.allow(Version::V1), tunnel.versions.allow(Version::V2));
     if tunnel.aggressive && !device.aggressive && !(v2 && device.v2) {
@@ -334,7 +382,7 @@ fn child(tunnel: &Tunnel, child: &ChildConfig, device: &Device, findings: &mut F
         findings.note(format!("{place}: limits of bytes and packets hold at our end alone"));
     }
     if device.local.margin && child.lifetime.margin != tunnel.lifetime.margin {
-        findings.note(format!("{place}: one rekey margin holds for IKE and ESP there: that of IKE"));
+        findings.note(format!("{place}: one rekey margin holds for IKE and ESP there: the smaller of ours"));
     }
     if !device.local.replay && child.replay_window != 1024 {
         findings.note(format!("{place}: the replay window is {}'s own matter", device.title));
@@ -347,6 +395,7 @@ fn child(tunnel: &Tunnel, child: &ChildConfig, device: &Device, findings: &mut F
         esp: choose::esp(place, &child.proposals, device, findings),
         esp_lists: compact::esp(&child.proposals, device),
         seconds: seconds(place, "lifetime_seconds", &child.lifetime, device.esp_lifetime, findings),
+        margin: child.lifetime.margin.min(tunnel.lifetime.margin).as_secs(),
         bytes: child.lifetime.bytes,
         packets: child.lifetime.packets,
         replay: child.replay_window,

@@ -1,7 +1,7 @@
 //! The three dialects of `ipsec.conf`. strongSwan has our words; Libreswan joins algorithms of a kind with `+`; Openswan has one
 //! of each kind per proposal and neither AEAD nor elliptic curves.
 
-use super::device::{Device, Local, NO_LOCAL, Phase, Selectors, Suites, plain_id, words};
+use super::device::{Device, Local, NO_LOCAL, Phase, Selectors, Suites, no_more, plain_id, words};
 use ike::id::Id;
 use std::fmt::Write as _;
 
@@ -61,6 +61,7 @@ pub(super) static STRONGSWAN: Device = Device {
         groups: ALL_GROUPS,
     },
     suites: Suites::All,
+    pfs_required: false,
     v1: true,
     v2: true,
     both: true,
@@ -76,6 +77,10 @@ pub(super) static STRONGSWAN: Device = Device {
     esp_lifetime: (60, DAY),
     selectors: SELECTORS,
     local: Local { margin: true, volume: true, replay: true, fragmentation: true },
+    one_child: false,
+    address_ids: false,
+    any_id: true,
+    extra: no_more,
     id,
     key,
     template: include_str!("templates/strongswan.jinja"),
@@ -111,6 +116,7 @@ pub(super) static LIBRESWAN: Device = Device {
         groups: LIBRESWAN_GROUPS,
     },
     suites: Suites::First,
+    pfs_required: false,
     v1: true,
     v2: true,
     both: false,
@@ -126,6 +132,10 @@ pub(super) static LIBRESWAN: Device = Device {
     esp_lifetime: (60, DAY),
     selectors: Selectors { many: false, services: false, port_ranges: false, ..SELECTORS },
     local: Local { margin: true, volume: true, replay: true, fragmentation: true },
+    one_child: false,
+    address_ids: false,
+    any_id: true,
+    extra: no_more,
     id,
     key,
     template: include_str!("templates/libreswan.jinja"),
@@ -150,6 +160,7 @@ pub(super) static OPENSWAN: Device = Device {
         groups: OPENSWAN_GROUPS,
     },
     suites: Suites::First,
+    pfs_required: false,
     v1: true,
     v2: true,
     both: true,
@@ -165,6 +176,10 @@ pub(super) static OPENSWAN: Device = Device {
     esp_lifetime: (60, DAY),
     selectors: Selectors { many: false, services: false, port_ranges: false, ..SELECTORS },
     local: Local { margin: true, ..NO_LOCAL },
+    one_child: false,
+    address_ids: false,
+    any_id: true,
+    extra: no_more,
     id,
     key,
     template: include_str!("templates/openswan.jinja"),

@@ -25,7 +25,7 @@ fn strongswan_is_told_the_values_of_the_connection_with_both_ends_exchanged() {
             "esp=aes256-sha256-modp2048!",
             "ikelifetime=14400s",
             "lifetime=1800s",
-            "margintime=270s",
+            "margintime=180s",
             "rekeyfuzz=100%",
             "dpddelay=15s",
             "dpdtimeout=45s",
@@ -54,7 +54,7 @@ fn libreswan_and_openswan_have_their_own_words() {
             "pfs=yes",
             "ikelifetime=14400s",
             "salifetime=1800s",
-            "rekeymargin=270s",
+            "rekeymargin=180s",
             "dpddelay=15s",
             "dpdtimeout=45s",
             "replay-window=1024",
@@ -197,4 +197,12 @@ fn alternatives_that_a_device_cannot_say_are_left_out_aloud() {
     let told = "site-b: `ike_proposals` allows 2 suites, Openswan is told 1: 1 of them it cannot say; our end takes any of them";
     assert!(document.notes.iter().any(|note| note == told), "{:?}", document.notes);
     assert!(document.text.contains(&format!("# note: {told}")));
+}
+
+#[test]
+fn one_margin_for_both_is_the_smaller_for_the_larger_would_eat_a_short_lifetime() {
+    let short = ONE.replace("lifetime_seconds = 1800", "lifetime_seconds = 500");
+    for (target, line) in [(Target::Strongswan, "margintime=50s"), (Target::Libreswan, "rekeymargin=50s")] {
+        assert_lines(&text(&short, "site-b", target), &[line]);
+    }
 }
