@@ -72,6 +72,8 @@ pub(super) struct Device {
     pub(super) selectors: Selectors,
     /// Options that one end decides alone and that this device has a place for.
     pub(super) local: Local,
+    /// Seconds between checks of the peer, least and most, and how many may fail.
+    pub(super) dpd: (u64, u64, u64),
     /// One child per tunnel.
     pub(super) one_child: bool,
     /// Identities are the addresses of both ends.
@@ -115,12 +117,15 @@ pub(super) fn plain_id(id: &Id) -> Option<String> {
 
 /// A key that stands bare in a line of words.
 pub(super) fn bare_key(key: &[u8]) -> Result<String, &'static str> {
-    let word = |byte: &u8| byte.is_ascii_graphic() && !b"?\"'`\\<>&;#|{}!".contains(byte);
+    let word = |byte: &u8| byte.is_ascii_graphic() && !b"?\"'`\\<>&;#|{}!$".contains(byte);
     match std::str::from_utf8(key) {
         Ok(text) if !key.is_empty() && key.iter().all(word) => Ok(text.to_owned()),
         _ => Err("a key with blanks, quotes, `?`, `!`, `#`, `;` or what is no ASCII"),
     }
 }
+
+/// Every interval and number of checks.
+pub(super) const ANY_DPD: (u64, u64, u64) = (1, u64::MAX, u64::MAX);
 
 /// Nothing else.
 pub(super) fn no_more(_: &Export, _: &mut Findings) {}
@@ -149,6 +154,7 @@ pub(super) const VENDOR: Device = Device {
     esp_lifetime: (120, 86_400),
     selectors: Selectors { only_everything: false, many: false, services: false, port_ranges: false, v6: false },
     local: NO_LOCAL,
+    dpd: ANY_DPD,
     one_child: false,
     address_ids: false,
     any_id: false,

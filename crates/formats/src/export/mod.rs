@@ -9,6 +9,7 @@
 
 mod aws;
 mod choose;
+mod cisco;
 mod compact;
 mod device;
 mod model;
@@ -18,6 +19,7 @@ mod render;
 mod sheet;
 mod swan;
 mod terraform;
+mod vendors;
 mod vyos;
 
 pub use model::{End, Export, Host, Side, Tunnel, esp_suites, ike_suites};
@@ -43,11 +45,25 @@ pub enum Target {
     AwsXml,
     /// Terraform for the managed service.
     Terraform,
+    /// Cisco IOS XE.
+    CiscoIos,
+    /// Cisco ASA.
+    CiscoAsa,
+    /// Junos on SRX.
+    JuniperSrx,
+    /// FortiOS.
+    Fortinet,
+    /// PAN-OS.
+    PaloAlto,
+    /// Steps in pfSense's web interface.
+    Pfsense,
+    /// MikroTik RouterOS.
+    Mikrotik,
 }
 
 impl Target {
     /// Every device.
-    pub const ALL: [Target; 7] = [
+    pub const ALL: [Target; 14] = [
         Target::Strongswan,
         Target::Libreswan,
         Target::Openswan,
@@ -55,6 +71,13 @@ impl Target {
         Target::Generic,
         Target::AwsXml,
         Target::Terraform,
+        Target::CiscoIos,
+        Target::CiscoAsa,
+        Target::JuniperSrx,
+        Target::Fortinet,
+        Target::PaloAlto,
+        Target::Pfsense,
+        Target::Mikrotik,
     ];
 
     /// The word for it on the command line.
@@ -67,6 +90,13 @@ impl Target {
             Target::Generic => "generic",
             Target::AwsXml => "aws-xml",
             Target::Terraform => "terraform",
+            Target::CiscoIos => "cisco-ios",
+            Target::CiscoAsa => "cisco-asa",
+            Target::JuniperSrx => "juniper-srx",
+            Target::Fortinet => "fortinet",
+            Target::PaloAlto => "palo-alto",
+            Target::Pfsense => "pfsense",
+            Target::Mikrotik => "mikrotik",
         }
     }
 
@@ -84,6 +114,13 @@ impl Target {
             Target::Generic => &aws::GENERIC,
             Target::AwsXml => &aws::AWS_XML,
             Target::Terraform => &terraform::TERRAFORM,
+            Target::CiscoIos => &cisco::IOS,
+            Target::CiscoAsa => &cisco::ASA,
+            Target::JuniperSrx => &vendors::JUNIPER,
+            Target::Fortinet => &vendors::FORTINET,
+            Target::PaloAlto => &vendors::PALO_ALTO,
+            Target::Pfsense => &vendors::PFSENSE,
+            Target::Mikrotik => &vendors::MIKROTIK,
         }
     }
 }

@@ -61,8 +61,6 @@ pub(super) struct Row {
     pub(super) dpd: bool,
     pub(super) dpd_interval: u64,
     pub(super) dpd_timeout: u64,
-    /// The interval where the device wants 10 s at least.
-    pub(super) dpd_slow: u64,
     /// Between repetitions where the device repeats five times.
     pub(super) dpd_fifth: u64,
     /// Checks until the timeout, rounded up.
@@ -145,7 +143,7 @@ fn row(index: usize, tunnel: &Tunnel, export: &Export, device: &Device, findings
     let peer = end(place, &tunnel.peer, sides[1], device, findings);
     let (version, v2) = version(place, tunnel, device, findings);
     refuse_as_a_whole(tunnel, sides, device, findings);
-    let dpd_interval = tunnel.dpd.interval.map_or(0, |interval| interval.as_secs());
+    let (dpd_interval, dpd_retries) = dpd(tunnel, device, findings);
     let timeout = tunnel.dpd.timeout.as_secs();
     let children: Vec<Child> = tunnel.children.iter().map(|one| child(tunnel, one, device, findings)).collect();
     let outer_v6 =
@@ -169,9 +167,8 @@ fn row(index: usize, tunnel: &Tunnel, export: &Export, device: &Device, findings
         dpd: dpd_interval > 0,
         dpd_interval,
         dpd_timeout: timeout,
-        dpd_slow: dpd_interval.max(10),
         dpd_fifth: (timeout / 5).clamp(2, 60),
-        dpd_retries: timeout.div_ceil(dpd_interval.max(1)).max(1),
+        dpd_retries,
         fragmentation: tunnel.fragmentation,
         force_udp: forced,
         inside: tunnel.inside.map(|inside| Inside {
@@ -188,6 +185,23 @@ fn row(index: usize, tunnel: &Tunnel, export: &Export, device: &Device, findings
         children,
         routes: tunnel.routes.iter().map(|(address, length)| Net::of_prefix(*address, *length)).collect(),
     }
+}
+
+/// Seconds between checks, 0 for none, and checks until the timeout. Each end asks as it likes: another value is a note.
+fn dpd(tunnel: &Tunnel, device: &Device, findings: &mut Findings) -> (u64, u64) {
+    let Some(wanted) = tunnel.dpd.interval.map(|interval| interval.as_secs()) else { return (0, 1) };
+    let (least, most, most_retries) = device.dpd;
+    let interval = wanted.clamp(least, most);
+    let retries = tunnel.dpd.timeout.as_secs().div_ceil(interval.max(1)).max(1).min(most_retries);
+    if interval != wanted || (most_retries < u64::MAX && retries * interval < tunnel.dpd.timeout.as_secs()) {
+        findings.note(format!(
+            "{}: {} asks whether our end lives every {interval} s and {retries} times, the nearest it can to {wanted} s and {} s",
+            tunnel.name,
+            device.title,
+            tunnel.dpd.timeout.as_secs()
+        ));
+    }
+    (interval, retries)
 }
 
 /// What of a tunnel stands outside every row of its own.

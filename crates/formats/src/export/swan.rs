@@ -1,7 +1,7 @@
 //! The three dialects of `ipsec.conf`. strongSwan has our words; Libreswan joins algorithms of a kind with `+`; Openswan has one
 //! of each kind per proposal and neither AEAD nor elliptic curves.
 
-use super::device::{Device, Local, NO_LOCAL, Phase, Selectors, Suites, no_more, plain_id, words};
+use super::device::{ANY_DPD, Device, Local, NO_LOCAL, Phase, Selectors, Suites, no_more, plain_id, words};
 use ike::id::Id;
 use std::fmt::Write as _;
 
@@ -77,6 +77,7 @@ pub(super) static STRONGSWAN: Device = Device {
     esp_lifetime: (60, DAY),
     selectors: SELECTORS,
     local: Local { margin: true, volume: true, replay: true, fragmentation: true },
+    dpd: ANY_DPD,
     one_child: false,
     address_ids: false,
     any_id: true,
@@ -132,6 +133,7 @@ pub(super) static LIBRESWAN: Device = Device {
     esp_lifetime: (60, DAY),
     selectors: Selectors { many: false, services: false, port_ranges: false, ..SELECTORS },
     local: Local { margin: true, volume: true, replay: true, fragmentation: true },
+    dpd: ANY_DPD,
     one_child: false,
     address_ids: false,
     any_id: true,
@@ -176,6 +178,7 @@ pub(super) static OPENSWAN: Device = Device {
     esp_lifetime: (60, DAY),
     selectors: Selectors { many: false, services: false, port_ranges: false, ..SELECTORS },
     local: Local { margin: true, ..NO_LOCAL },
+    dpd: ANY_DPD,
     one_child: false,
     address_ids: false,
     any_id: true,

@@ -152,7 +152,12 @@ fn services_of() -> &'static [&'static str] {
 }
 
 fn rows(carries: Carries) -> BoxedStrategy<Rows> {
-    let versions: &[&str] = if carries.both { &["ikev2", "both"] } else { &["ikev2"] };
+    let versions: &[&str] = match (carries.both, carries.modern) {
+        (true, true) => &["ikev2", "both"],
+        // Without AEAD everything can be said in IKEv1 too.
+        (true, false) => &["ikev1", "ikev2", "both"],
+        (false, _) => &["ikev2"],
+    };
     // Below 2700 s our default margin of a child is smaller than that of IKE, and these formats have one for both.
     // The retries of these formats are whole intervals.
     let dpd = (1u64..60, 1u64..10).prop_map(|(interval, times)| {

@@ -4,3 +4,4 @@ mod cloud;
 mod identity;
 mod support;
 mod swan;
+mod vendors;
