@@ -229,7 +229,14 @@ fn refuse_as_a_whole(
             format!("write `{}`", sides[1].0),
         );
     }
-    if !device.local.margin {
+    if !device.local.fragmentation && !tunnel.fragmentation {
+        findings.note(format!(
+            "{place}: our end fragments no IKE messages; whether {} does is its own matter",
+            device.title
+        ));
+    }
+    let usual = tunnel.lifetime.margin == Duration::from_secs(270) && tunnel.lifetime.fuzz_percent == 100;
+    if !device.local.margin && !usual {
         findings.note(format!(
             "{place}: when a rekey starts before the end of a lifetime is {}'s own matter",
             device.title

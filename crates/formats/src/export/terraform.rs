@@ -2,7 +2,7 @@
 //! The service finds its outside addresses itself and has the first host of each inside network.
 
 use super::device::{Device, Local, Phase, Selectors, VENDOR, words};
-use super::model::{Export, Host};
+use super::model::{Export, Host, Side};
 use super::refusal::Findings;
 use crypto::{Cipher, Integrity};
 use std::net::IpAddr;
@@ -29,6 +29,10 @@ fn key(key: &[u8]) -> Result<String, &'static str> {
 }
 
 fn rules(export: &Export, findings: &mut Findings) {
+    if export.side == Side::Here {
+        let near = "leave out `--side here`: the service is the other end";
+        findings.refuse(&export.name, "local_address", "our own end", near);
+    }
     if export.tunnels.len() > 2 {
         let value = format!("{} tunnels", export.tunnels.len());
         findings.refuse(&export.name, "tunnel", value, "the nearest it can is two");

@@ -1,7 +1,7 @@
 //! The generic text, the managed service's XML, VyOS, Terraform.
 
-use crate::support::{ONE, TWO, assert_lines, refused, text, written};
-use formats::export::{Keys, Target};
+use crate::support::{ONE, TWO, assert_lines, model, refused, text, written};
+use formats::export::{Keys, Side, Target, export};
 
 #[test]
 fn the_generic_text_has_every_value_under_the_headings_people_know() {
@@ -151,6 +151,10 @@ fn terraform_has_the_tunnel_options_of_the_service_within_its_bounds() {
         let told = with(from, to);
         assert!(told.iter().any(|line| line.contains(expected)), "{to}: {told:#?}");
     }
+    let Err(told) = export(&model(TWO, "cloud", Side::Here), Target::Terraform, Keys::Hidden) else {
+        unreachable!("our own end is not the managed service");
+    };
+    assert!(told[0].to_string().contains("leave out `--side here`"), "{told:?}");
 }
 
 #[test]
@@ -169,4 +173,12 @@ fn a_service_address_that_is_not_known_yet_is_no_obstacle() {
             "destination_cidr_block = \"10.1.0.0/16\"",
         ],
     );
+}
+
+#[test]
+fn an_unusual_rekey_margin_is_a_note_where_the_device_has_no_place_for_it() {
+    let notes = |config: &str| written(config, "site-b", Target::Vyos, Keys::Hidden).notes;
+    assert_eq!(notes(ONE), Vec::<String>::new());
+    let told = notes(&ONE.replace("dpd_interval", "rekey_margin_seconds = 90\ndpd_interval"));
+    assert_eq!(told, ["site-b: when a rekey starts before the end of a lifetime is VyOS's own matter"]);
 }
