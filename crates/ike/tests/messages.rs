@@ -60,7 +60,7 @@ fn is_up(endpoint: &Endpoint) -> bool {
 }
 
 /// That the peer asks again is told, for whoever has another way to it; nothing follows from it here.
-fn is_hint(output: &String) -> bool {
+fn is_hint(output: &str) -> bool {
     output.starts_with("Sign(") && output.ends_with("AskedAgain)")
 }
 
@@ -79,13 +79,13 @@ fn a_repeated_request_gets_the_same_octets_again_and_changes_nothing() {
     let first = puppet.send(&mut endpoint, &auth, now);
     let again = puppet.send(&mut endpoint, &auth, now);
     assert_eq!(first.messages, again.messages);
-    assert!(again.events.is_empty() && again.others.iter().all(is_hint), "{again:?}");
+    assert!(again.events.is_empty() && again.others.iter().all(|other| is_hint(other)), "{again:?}");
     let child = puppet.child_payloads(true);
     let child = puppet.request(ExchangeType::CreateChildSa, &child);
     let first = puppet.send(&mut endpoint, &child, now);
     let again = puppet.send(&mut endpoint, &child, now);
     assert_eq!(first.messages, again.messages);
-    assert!(again.events.is_empty() && again.others.iter().all(is_hint), "{again:?}");
+    assert!(again.events.is_empty() && again.others.iter().all(|other| is_hint(other)), "{again:?}");
 }
 
 #[test]
