@@ -212,7 +212,7 @@ impl<'a> Report<'a> {
 }
 
 /// What a message quotes may be anything that a file says, a name with control characters too: a terminal shall not act on it.
-fn printable(text: String) -> String {
+pub(crate) fn printable(text: String) -> String {
     if text.contains(char::is_control) { text.replace(char::is_control, "\u{fffd}") } else { text }
 }
 

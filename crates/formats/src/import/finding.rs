@@ -1,7 +1,7 @@
 //! What an importer has to say: why something was refused, which leniency was used, what has no meaning here.
 
 use super::place::Spot;
-use crate::diagnostic::{Diagnostic, Severity, code};
+use crate::diagnostic::{Diagnostic, Severity, code, printable};
 use std::fmt;
 
 /// What a [`Finding`] means for the import.
@@ -119,9 +119,11 @@ impl Findings {
     }
 
     fn push(&mut self, level: Level, at: &Spot, message: String, help: String) {
-        let help = (!help.is_empty()).then_some(help);
+        let message = printable(message);
+        let help = (!help.is_empty()).then(|| printable(help));
+        let file = shown_path(&at.file);
         let same = |known: &&mut Finding| {
-            known.level == level && *known.file == *at.file && known.message == message && known.help == help
+            known.level == level && known.file == file && known.message == message && known.help == help
         };
         if let Some(known) = self.list.iter_mut().find(same) {
             if known.line != at.line && !known.also.contains(&at.line) && known.also.len() < MOST {
@@ -131,7 +133,7 @@ impl Findings {
         }
         // The first error must not be lost behind notes: it says why there is no result.
         if self.list.len() < MOST || (level == Level::Error && self.errors == 1) {
-            let (file, line, column) = (at.file.to_string(), at.line, at.column);
+            let (line, column) = (at.line, at.column);
             self.list.push(Finding { level, file, line, column, also: Vec::new(), message, help });
         }
     }
@@ -176,5 +178,14 @@ mod tests {
                 "note: a.conf:1:1: read as Openswan",
             ]
         );
+    }
+    #[test]
+    fn no_part_of_a_finding_can_command_a_terminal() {
+        let mut findings = Findings::default();
+        let at = Spot { file: "\u{1b}[2Ja.conf".into(), line: 1, column: 1 };
+        findings.warning(&at, "`include \u{1b}b.conf` fits no file here", "if \u{1b}b.conf exists, name it \u{9b}2J");
+        let shown = findings.into_list().iter().map(ToString::to_string).collect::<String>();
+        assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+        assert!(shown.contains("name it"), "{shown:?}");
     }
 }
