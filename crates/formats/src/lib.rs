@@ -1,9 +1,11 @@
 //! Configuration files: texts in, checked values or diagnostics with places out. Reads no file itself.
 //!
-//! [`underpass_toml`] is the product's own format, [`import`] reads what others have; [`diagnostic`] says what is wrong in any of them.
+//! [`underpass_toml`] is the product's own format, [`import`] reads what others have, [`export`] says one connection in the
+//! words of the device at its other end; [`diagnostic`] says what is wrong in any of them.
 
 pub mod diagnostic;
 pub mod encoding;
+pub mod export;
 pub mod import;
 mod nearest;
 mod rfc3339;

@@ -117,7 +117,7 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// A whole new file in place of what is there: never half of one, never readable by others for a moment.
-fn put(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub(super) fn put(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let name = path.file_name().ok_or_else(|| io::Error::other("it has no name"))?.to_string_lossy().into_owned();
     let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;

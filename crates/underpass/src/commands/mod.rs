@@ -6,6 +6,7 @@ pub mod demo;
 pub mod doctor;
 pub mod down;
 pub mod explain;
+pub mod export;
 pub mod gateway;
 pub mod import;
 pub mod log;

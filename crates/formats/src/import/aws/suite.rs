@@ -54,6 +54,9 @@ pub(super) fn one(
     let encryption = encryption?;
     let cipher = known(&encryption, "encryption algorithm", cipher, findings)?;
     let mut words = vec![cipher.to_owned()];
+    // A cipher that brings its own integrity has none beside it: whoever writes so is right.
+    let aead = cipher.contains("gcm") && !ike;
+    let authentication = authentication.filter(|text| !(aead && fold(text.value) == "none"));
     if let Some(authentication) = authentication {
         let word = known(&authentication, "authentication algorithm", integrity, findings)?;
         match (cipher.contains("gcm"), ike) {
@@ -163,6 +166,8 @@ mod tests {
             ("aes-256-cbc", "sha2-256", "group14", true, Some("aes256-sha256-modp2048")),
             ("AES256-GCM-16", "SHA2-384", "20", true, Some("aes256gcm16-prfsha384-ecp384")),
             ("AES256-GCM-16", "SHA2-384", "20", false, Some("aes256gcm16-ecp384")),
+            ("aes-256-gcm-16", "none", "group20", false, Some("aes256gcm16-ecp384")),
+            ("aes-256-cbc", "none", "group20", false, None),
             ("aes-128-cbc", "hmac-sha1-96", "disabled", false, Some("aes128-sha1")),
             ("3des", "sha1", "Group 2", true, None),
             ("aes-128-cbc", "md5", "Group 2", true, None),
