@@ -4,6 +4,7 @@ use crate::desired::DesiredState;
 use crate::failover::{Failover, Traffic};
 use crate::path_mtu::PathMtus;
 use crate::table::{ForwardingTable, InboundEntry, OutboundEntry};
+use crate::traffic::Observed;
 use crypto::{CbcIv, Rng};
 use ike::config::{ChildName, Lifetime, PeerName};
 use ike::event::{ChildId, ChildInstall};
@@ -212,9 +213,9 @@ impl Children {
     }
 
     /// Stops sending on a child at once; it is forgotten when its inbound SA has lingered.
-    pub(crate) fn retire(&mut self, child: ChildId, until: Instant, now: Instant) {
+    pub(crate) fn retire(&mut self, child: ChildId, until: Instant, now: Instant, observed: &mut Observed) {
         if until <= now {
-            self.by_id.remove(&child);
+            self.by_id.remove(&child).iter().for_each(|child| observed.gone(child));
         } else if let Some(child) = self.by_id.get_mut(&child) {
             child.rank = None;
             child.lingers_until = Some(until);
@@ -222,10 +223,10 @@ impl Children {
     }
 
     /// Forgets what has lingered long enough; returns whether there was any.
-    pub(crate) fn expire(&mut self, now: Instant) -> bool {
-        let before = self.by_id.len();
-        self.by_id.retain(|_, child| child.lingers_until.is_none_or(|until| until > now));
-        before != self.by_id.len()
+    pub(crate) fn expire(&mut self, now: Instant, observed: &mut Observed) -> bool {
+        let over = |_: &ChildId, child: &mut Child| child.lingers_until.is_some_and(|until| until <= now);
+        let gone = self.by_id.extract_if(.., over).map(|(_, child)| observed.gone(&child));
+        gone.count() > 0
     }
 
     /// When the next one has lingered long enough, or its lifetime is over.

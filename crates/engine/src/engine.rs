@@ -8,6 +8,7 @@ use crate::failover::{self, Failover};
 use crate::path::Feedback;
 use crate::path_mtu::PathMtus;
 use crate::table::ForwardingTable;
+use crate::traffic::Observed;
 use crypto::{Provider, Rng};
 use ike::config::{ChildName, Path, PeerConfig, PeerName};
 use ike::event::{ChildId, ChildInstall, DownReason, Event, Output as IkeOutput, Sign, Transmit};
@@ -59,6 +60,7 @@ pub struct Engine {
     pub(crate) children: Children,
     pub(crate) paths: PathMtus,
     pub(crate) failover: Failover,
+    pub(crate) observed: Observed,
     rng: Box<dyn Rng>,
     /// Connections that an operator took down: nothing is sent on them, whatever is still under way.
     taken_down: BTreeSet<PeerName>,
@@ -68,7 +70,7 @@ pub struct Engine {
     generation: u64,
     dirty: bool,
     next_heard: Instant,
-    outputs: VecDeque<Output>,
+    pub(crate) outputs: VecDeque<Output>,
     /// The last reason for which each connection or child went or stayed down.
     pub(crate) reasons: BTreeMap<(PeerName, Option<ChildName>), (DownReason, Instant)>,
     pub(crate) started: Instant,
@@ -90,6 +92,7 @@ impl Engine {
             children: Children::default(),
             paths: PathMtus::default(),
             failover: Failover::default(),
+            observed: Observed::default(),
             rng,
             taken_down: BTreeSet::new(),
             waiting: BTreeMap::new(),
@@ -108,6 +111,7 @@ impl Engine {
         let peers = desired.connections.values().map(|connection| connection.peer.clone()).collect();
         self.reasons.retain(|(peer, _), _| desired.connections.contains_key(peer));
         self.taken_down.retain(|peer| desired.connections.contains_key(peer));
+        self.observed.retain(|peer| desired.connections.contains_key(peer));
         self.failover.apply(&desired.groups, now);
         self.children.arm(&desired.groups.values().flat_map(TunnelGroup::peers).cloned().collect());
         self.desired = desired;
@@ -213,9 +217,7 @@ impl Engine {
             }
         }
         self.watch_tunnels(now);
-        if self.children.expire(now) {
-            self.dirty = true;
-        }
+        self.dirty |= self.children.expire(now, &mut self.observed);
         for (peer, child) in self.children.silence_expired(now) {
             self.reasons.insert((peer, Some(child)), (DownReason::Expired, now));
             self.dirty = true;
@@ -231,28 +233,7 @@ impl Engine {
         self.collect(now);
     }
 
-    /// Looks at what passes on tunnels that there is another way for, and asks after those that are silent.
-    fn watch_tunnels(&mut self, now: Instant) {
-        if self.failover.sample_is_due(now) {
-            let traffic = self.children.sample(|peer| self.failover.watches(peer));
-            let (events, idle) = self.failover.sampled(&traffic, now);
-            self.children.arm(&idle);
-            self.tell(events);
-        }
-        let (ask, events) = self.failover.act(now);
-        for peer in ask {
-            if !self.endpoint.probe(&peer, now) {
-                self.failover.cannot_ask(&peer);
-            }
-        }
-        self.tell(events);
-        let pings = self.failover.keepalives(now);
-        if !pings.is_empty() {
-            self.outputs.push_back(Output::Inject(pings));
-        }
-    }
-
-    fn tell(&mut self, events: impl IntoIterator<Item = failover::Event>) {
+    pub(crate) fn tell(&mut self, events: impl IntoIterator<Item = failover::Event>) {
         self.outputs.extend(events.into_iter().map(Output::Failover));
     }
 
@@ -373,10 +354,7 @@ impl Engine {
                     self.outputs.push_back(Output::Ike(transmit));
                 }
                 IkeOutput::Sign(peer, Sign::AskedAgain) => self.asked_again(&peer, now),
-                IkeOutput::Sign(peer, Sign::Answered) => {
-                    let recovered = self.failover.answered(&peer, now);
-                    self.tell(recovered);
-                }
+                IkeOutput::Sign(peer, Sign::Answered { after }) => self.answered(&peer, after, now),
                 IkeOutput::Keepalive(path) => self.outputs.push_back(Output::Keepalive(path)),
                 IkeOutput::InstallChild(install) => self.install(*install, now),
                 IkeOutput::ActivateOutbound(child) => {
@@ -385,7 +363,7 @@ impl Engine {
                 }
                 IkeOutput::RemoveChild { child, linger } => {
                     let linger = linger.max(self.lingers_for_its_siblings(child));
-                    self.children.retire(child, now + linger, now);
+                    self.children.retire(child, now + linger, now, &mut self.observed);
                     self.dirty = true;
                 }
                 IkeOutput::MoveChild { child, encapsulation } => {
@@ -397,13 +375,6 @@ impl Engine {
         }
         self.publish();
         self.choose(now);
-    }
-
-    /// A peer may not be getting our answers: where there is another way to it, we want to know whether we get its.
-    fn asked_again(&mut self, peer: &PeerName, now: Instant) {
-        if self.failover.doubt(peer, now) && !self.endpoint.probe(peer, now) {
-            self.failover.cannot_ask(peer);
-        }
     }
 
     /// Traffic of a tunnel that ends goes on in its siblings, so what its peer sent before it knew is still wanted.

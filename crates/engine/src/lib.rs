@@ -10,6 +10,7 @@
 //!  workers: path::Egress (TUN → ESP), path::Ingress (ESP → TUN), by the table they hold
 //! ```
 
+mod asking;
 mod children;
 pub mod choice;
 pub mod desired;
@@ -23,6 +24,7 @@ pub mod routes;
 mod slots;
 pub mod status;
 pub mod table;
+pub mod traffic;
 
 pub use engine::{Engine, Output};
 pub use table::ForwardingTable;

@@ -5,13 +5,14 @@ use crate::Engine;
 use crate::children::Child;
 use crate::desired::Connection;
 use crate::failover::TunnelView;
+use crate::traffic::{Observation, Totals};
 use ike::SaView;
 use ike::config::{ChildConfig, PeerName};
 use ike::event::{ChildId, DownReason, Role};
 use ipsec::{DropCounters, DropReason, Encapsulation};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The whole status.
 #[derive(Clone, Debug, Serialize)]
@@ -82,6 +83,55 @@ pub struct ConnectionStatus {
     pub ike: Option<IkeStatus>,
     /// Every configured child.
     pub children: Vec<ChildStatus>,
+    /// What passed since it was configured, over all its SAs.
+    pub traffic: TrafficStatus,
+    /// Smoothed round-trip time of exchanges of IKE in the last minute, in milliseconds.
+    pub rtt_milliseconds: Option<f64>,
+    /// What is normal for it at this hour; filled in by whoever keeps that over weeks.
+    pub baseline: Option<BaselineStatus>,
+}
+
+/// What passed through a connection since it was configured.
+#[derive(Clone, Debug, Serialize)]
+pub struct TrafficStatus {
+    /// Bytes of inner packets received.
+    pub bytes_in: u64,
+    /// Packets received.
+    pub packets_in: u64,
+    /// Bytes of inner packets sent.
+    pub bytes_out: u64,
+    /// Packets sent.
+    pub packets_out: u64,
+    /// Packets that the peer sent, by its sequence numbers: what `packets_in` has less of was lost or refused.
+    pub expected_in: u64,
+}
+
+/// What is normal for a connection at this hour of the week.
+#[derive(Clone, Debug, Serialize)]
+pub struct BaselineStatus {
+    /// What it is compared with: `hour_of_week`, or until that is known `hour_of_day` or `any_hour`.
+    pub basis: &'static str,
+    /// Hours that it comes from.
+    pub hours: usize,
+    /// Each quantity that is known.
+    pub quantities: Vec<QuantityStatus>,
+}
+
+/// A quantity of a connection and what is normal for it.
+#[derive(Clone, Debug, Serialize)]
+pub struct QuantityStatus {
+    /// Its name; the unit is part of it.
+    pub quantity: &'static str,
+    /// In the last minute.
+    pub now: Option<f64>,
+    /// Half of the time it is less.
+    pub median: f64,
+    /// As a standard deviation, but robust.
+    pub spread: f64,
+    /// How many spreads it is above the median, below where negative.
+    pub deviation: Option<f64>,
+    /// Somebody should look.
+    pub unusual: bool,
 }
 
 /// An IKE SA.
@@ -205,6 +255,18 @@ impl ReasonStatus {
     }
 }
 
+impl From<Totals> for TrafficStatus {
+    fn from(totals: Totals) -> Self {
+        let Totals { bytes_in, packets_in, bytes_out, packets_out, expected_in } = totals;
+        TrafficStatus { bytes_in, packets_in, bytes_out, packets_out, expected_in }
+    }
+}
+
+/// To the microsecond.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
 impl From<&DownReason> for ReasonStatus {
     fn from(reason: &DownReason) -> Self {
         let details = crate::reason::details(reason).into_iter().collect();
@@ -215,6 +277,11 @@ impl From<&DownReason> for ReasonStatus {
 impl Engine {
     /// Everything observed now.
     pub fn status(&self, now: Instant, cx: &StatusContext<'_>) -> Status {
+        let observations = self.observations(now);
+        let connections = self.desired.connections.values().map(|connection| {
+            let observation = observations.get(&connection.peer.name).copied().unwrap_or_default();
+            self.connection(connection, &observation, cx)
+        });
         Status {
             schema_version: 1,
             time: (cx.stamp)(now),
@@ -224,7 +291,7 @@ impl Engine {
                 pid: cx.pid,
                 half_open: self.endpoint.half_open(),
             },
-            connections: self.desired.connections.values().map(|connection| self.connection(connection, cx)).collect(),
+            connections: connections.collect(),
             groups: self.desired.groups.keys().filter_map(|name| self.group(name, cx)).collect(),
             drops: DropReason::ALL.iter().map(|reason| (reason.name(), self.dropped(*reason, cx))).collect(),
         }
@@ -244,7 +311,7 @@ impl Engine {
             preference: config.preference,
             inside_local: config.inside.map(|inside| inside.local.to_string()),
             inside_remote: config.inside.map(|inside| inside.remote.to_string()),
-            rtt_milliseconds: view.rtt.map(|rtt| (rtt.as_secs_f64() * 1e6).round() / 1e3),
+            rtt_milliseconds: view.rtt.map(milliseconds),
             held_until: view.held_until.map(cx.stamp),
         });
         Some(GroupStatus {
@@ -261,7 +328,12 @@ impl Engine {
         cx.drops.get(reason) + self.drops.get(reason)
     }
 
-    fn connection(&self, connection: &Connection, cx: &StatusContext<'_>) -> ConnectionStatus {
+    fn connection(
+        &self,
+        connection: &Connection,
+        observation: &Observation,
+        cx: &StatusContext<'_>,
+    ) -> ConnectionStatus {
         let peer = &connection.peer;
         let sas: Vec<SaView<'_>> = self.endpoint.sas_of(&peer.name).collect();
         let live = sas.iter().filter(|sa| sa.is_established()).max_by_key(|sa| sa.established());
@@ -306,6 +378,9 @@ impl Engine {
             ike_versions: peer.versions.name(),
             ike: live.map(|sa| ike_status(sa, cx)),
             children,
+            traffic: TrafficStatus::from(observation.totals),
+            rtt_milliseconds: observation.rtt.map(milliseconds),
+            baseline: None,
         }
     }
 

@@ -14,6 +14,7 @@ pub mod esp_socket;
 pub mod gateway;
 pub mod harden;
 pub mod lab;
+pub mod metrics;
 pub mod netlink;
 pub mod netns;
 pub mod poll;
@@ -21,6 +22,7 @@ pub mod port_owner;
 pub mod rng;
 pub mod sd_notify;
 pub mod signals;
+pub mod state_file;
 pub mod tun;
 pub mod udp;
 

@@ -20,6 +20,8 @@ pub(crate) struct Schedule {
     /// When to give up.
     pub(crate) deadline: Instant,
     interval: Duration,
+    /// It was sent more than once.
+    repeated: bool,
 }
 
 impl Schedule {
@@ -29,14 +31,26 @@ impl Schedule {
             next: now + jittered(policy.initial, policy.jitter_percent, rng),
             deadline: now + give_up,
             interval: policy.initial,
+            repeated: false,
         }
     }
 
     /// Moves `next` after a retransmission.
     pub(crate) fn sent_again(&mut self, policy: &Retransmit, now: Instant, rng: &mut dyn Rng) {
+        self.repeated = true;
         let grown = self.interval.saturating_mul(policy.factor_percent) / 100;
         self.interval = grown.min(policy.cap);
         self.next = now + jittered(self.interval, policy.jitter_percent, rng);
+    }
+
+    /// It was sent again out of its turn.
+    pub(crate) fn sent_besides(&mut self) {
+        self.repeated = true;
+    }
+
+    /// How long an answer that comes now took, if it can be told.
+    pub(crate) fn answered_after(&self, now: Instant) -> Option<Duration> {
+        (!self.repeated).then(|| now.saturating_duration_since(self.started))
     }
 
     /// The next time at which something must happen.

@@ -7,6 +7,7 @@ mod duration;
 mod exit;
 mod files;
 mod foreign;
+mod normal;
 mod table;
 mod tunnels;
 
@@ -32,6 +33,7 @@ enum Command {
     Status(commands::status::Args),
     Up(commands::up::Args),
     Down(commands::down::Args),
+    Metrics(commands::metrics::Args),
     Rekey(commands::rekey::Args),
     Wait(commands::wait::Args),
     Log(commands::log::Args),
@@ -53,6 +55,7 @@ impl Command {
             Command::Status(args) => args.control.json,
             Command::Up(args) => args.control.json,
             Command::Down(args) => args.control.json,
+            Command::Metrics(args) => args.control.json,
             Command::Rekey(args) => args.control.json,
             Command::Wait(args) => args.control.json,
             Command::Log(args) => args.control.json,
@@ -73,6 +76,7 @@ impl Command {
             Command::Status(args) => commands::status::run(args, out),
             Command::Up(args) => commands::up::run(args, out),
             Command::Down(args) => commands::down::run(args, out),
+            Command::Metrics(args) => commands::metrics::run(args, out),
             Command::Rekey(args) => commands::rekey::run(args, out),
             Command::Wait(args) => commands::wait::run(args, out),
             Command::Log(args) => commands::log::run(args, out),

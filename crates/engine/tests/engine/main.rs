@@ -12,5 +12,6 @@ mod reference;
 mod rekey;
 mod routes;
 mod status;
+mod traffic;
 mod truncation;
 mod tunnels;

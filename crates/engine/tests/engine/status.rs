@@ -47,6 +47,7 @@ fn keys(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 
 /// Scripts depend on these: adding one is fine, and no other change without another `schema_version`.
 const KEYS: &[&str] = &[
+    "connections[].baseline",
     "connections[].children[].bytes_in",
     "connections[].children[].bytes_out",
     "connections[].children[].encapsulation",
@@ -82,8 +83,14 @@ const KEYS: &[&str] = &[
     "connections[].reason",
     "connections[].remote",
     "connections[].remote_id",
+    "connections[].rtt_milliseconds",
     "connections[].since",
     "connections[].state",
+    "connections[].traffic.bytes_in",
+    "connections[].traffic.bytes_out",
+    "connections[].traffic.expected_in",
+    "connections[].traffic.packets_in",
+    "connections[].traffic.packets_out",
     "drops",
     "gateway.half_open",
     "gateway.pid",

@@ -6,7 +6,7 @@ use super::{DEFAULT_INTERFACE, DEFAULT_SOCKET, HostSettings, UnreachableOnStop};
 use crate::diagnostic::{Report, code};
 use crate::source::At;
 use engine::desired::GatewaySettings;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Longest name of a Linux interface (IFNAMSIZ less the final zero).
 const LONGEST_INTERFACE: usize = 15;
@@ -20,6 +20,8 @@ pub(crate) fn read(section: Option<Section>, report: &mut Report) -> (GatewaySet
         listen: Vec::new(),
         socket: DEFAULT_SOCKET.to_owned(),
         unreachable_on_stop: UnreachableOnStop::Remove,
+        metrics: None,
+        state_directory: None,
     };
     let Some(mut section) = section else {
         return (settings, host);
@@ -46,6 +48,8 @@ pub(crate) fn read(section: Option<Section>, report: &mut Report) -> (GatewaySet
         }
         host.socket = path.value.to_owned();
     }
+    host.metrics = section.text("metrics", report).and_then(|at| metrics(at, report));
+    host.state_directory = section.text("state_directory", report).and_then(|at| state_directory(at, report));
     if let Some(mtu) = section.integer("path_mtu", report) {
         settings.path_mtu = u16::try_from(mtu.value).unwrap_or(u16::MAX);
     }
@@ -73,6 +77,25 @@ fn interface(name: At<&str>, report: &mut Report) -> String {
         report.error(code::INVALID, name.place, message, Some(help));
     }
     text.to_owned()
+}
+
+fn metrics(at: At<&str>, report: &mut Report) -> Option<SocketAddr> {
+    let address: Option<SocketAddr> = at.value.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
+    if address.is_none() {
+        let message = format!("`metrics` is `{}`, which is no address with a port", shown(at.value));
+        let help = "an address, a colon and a port, as in `127.0.0.1:9754` or `[::1]:9754`";
+        report.error(code::INVALID, at.place, message, Some(help.into()));
+    }
+    address
+}
+
+fn state_directory(at: At<&str>, report: &mut Report) -> Option<String> {
+    let usable = at.value.starts_with('/') && !at.value.contains('\0');
+    if !usable {
+        let message = format!("`state_directory` is `{}`, which is no absolute path", shown(at.value));
+        report.error(code::INVALID, at.place, message, Some("a folder that exists, as in `/var/lib/underpass`".into()));
+    }
+    usable.then(|| at.value.to_owned())
 }
 
 fn listen(section: &mut Section, report: &mut Report) -> Vec<IpAddr> {

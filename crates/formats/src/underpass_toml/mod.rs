@@ -23,7 +23,7 @@ use crate::source::SourceFile;
 use connection::Draft;
 use document::Document;
 use engine::desired::DesiredState;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use toml::de::{DeTable, DeValue};
 
 /// What the files ask for.
@@ -48,6 +48,10 @@ pub struct HostSettings {
     pub socket: String,
     /// What an orderly stop does with the unreachable routes.
     pub unreachable_on_stop: UnreachableOnStop,
+    /// Where metrics are served, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    /// Where is kept what survives a restart, where the file says so.
+    pub state_directory: Option<String>,
 }
 
 /// What an orderly stop does with the routes that keep protected traffic from leaving in clear.

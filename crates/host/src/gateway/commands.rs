@@ -5,7 +5,6 @@ use super::serve::Gateway;
 use crate::control::{ClientId, Request};
 use engine::Engine;
 use engine::record::Level;
-use engine::status::StatusContext;
 use ike::CommandError;
 use ike::config::{ChildName, PeerName};
 use serde_json::{Value, json};
@@ -68,6 +67,11 @@ impl Gateway {
         let command = request.get("command").and_then(Value::as_str).unwrap_or_default();
         match command {
             "status" => Ok(self.status(now)),
+            "metrics" => {
+                let families = self.metrics(now);
+                let as_json = request.get("json").and_then(Value::as_bool) == Some(true);
+                Ok(if as_json { json!(families) } else { json!(observe::metrics::render(families)) })
+            }
             "up" => {
                 self.for_each_tunnel(request, |engine, Target { peer, child }| engine.up(peer, child.as_ref(), now))
             }
@@ -146,8 +150,6 @@ impl Gateway {
 
     fn status(&self, now: Instant) -> Value {
         let stamp = |at: Instant| self.stamp(at);
-        let context =
-            StatusContext { stamp: &stamp, version: self.version, pid: std::process::id(), drops: &self.drops };
-        serde_json::to_value(self.engine.status(now, &context)).unwrap_or(Value::Null)
+        serde_json::to_value(self.status_with(&stamp, now)).unwrap_or(Value::Null)
     }
 }

@@ -30,6 +30,9 @@ impl Gateway {
             self.configured.connections.len(),
         );
         self.note(Level::Info, "started", &text);
+        if let Some(address) = self.observing.scrapes.as_ref().map(|scrapes| scrapes.address) {
+            self.note(Level::Info, "metrics", &format!("metrics for Prometheus at http://{address}/metrics"));
+        }
         self.notifier.notify(&State::Ready);
     }
 
@@ -89,6 +92,7 @@ impl Gateway {
         let mut filled = self.with_addresses(desired.clone());
         self.keep_addresses_in_use(&desired, &mut filled);
         self.configured = desired;
+        self.forget_unconfigured();
         self.engine.apply(filled, now);
         self.check_sources(now);
         self.carry_out(now);

@@ -18,6 +18,7 @@ mod journal;
 mod lifecycle;
 mod names;
 mod network;
+mod observe;
 mod outbound;
 mod routes;
 mod run;
@@ -36,7 +37,7 @@ use engine::path::Feedback;
 use ike::config::Path;
 use ipsec::Spi;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 /// What a gateway needs to start.
@@ -51,6 +52,10 @@ pub struct Options {
     pub socket: PathBuf,
     /// Leave the unreachable routes behind at an orderly stop, too.
     pub keep_unreachable: bool,
+    /// Where metrics are served by HTTP, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    /// Where baselines are kept, if anywhere.
+    pub state: Option<PathBuf>,
     /// Write the log as JSON lines.
     pub json_log: bool,
     /// Reads the configuration again; the error is what to tell the operator.
@@ -79,6 +84,15 @@ pub enum GatewayError {
     /// No control socket.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// No place for metrics.
+    #[error("cannot serve metrics at {address}: {source}; choose another address and port with `metrics` in [gateway]")]
+    Metrics {
+        /// The address asked for.
+        address: SocketAddr,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
     /// Anything else.
     #[error("cannot {what}: {source}")]
     Io {

@@ -3,6 +3,7 @@
 use super::capture::Tap;
 use super::journal::Journal;
 use super::names::{Names, system_lookup};
+use super::observe::Observing;
 use super::outbound::Shared;
 use super::routes::KernelRoutes;
 use super::serve::{CONTROL, Gateway};
@@ -11,6 +12,7 @@ use super::{GatewayError, Options, WORKER_QUEUE, inbound, io_error, outbound};
 use crate::clock::Clock;
 use crate::control::ControlServer;
 use crate::harden::refuse_core_dumps;
+use crate::metrics::{self, Scrapes};
 use crate::netlink::Netlink;
 use crate::poll::{Poller, Waker};
 use crate::rng::OsRng;
@@ -21,10 +23,12 @@ use crypto::RealProvider;
 use engine::Engine;
 use engine::desired::{DesiredState, GatewaySettings};
 use engine::record::Level;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// How much smaller than the path MTU the interface starts: what AES-GCM in UDP costs (RFC 4106, RFC 3948).
 const INITIAL_OVERHEAD: u16 = 62;
@@ -60,8 +64,13 @@ pub fn run(options: Options) -> Result<(), GatewayError> {
         icmp_source: settings.icmp_source,
     };
     let keep_unreachable = options.keep_unreachable;
-    let (mut gateway, desired) = build(options, &shared, &settings, (routes, mtu), (poller, control))?;
-    for warning in &warnings {
+    let scrapes = match options.metrics {
+        Some(address) => Some(serve_metrics(address, &shared)?),
+        None => None,
+    };
+    let (observing, trouble) = Observing::start(options.state.clone(), scrapes, Instant::now());
+    let (mut gateway, desired) = build(options, &shared, &settings, (routes, mtu), (poller, control), observing)?;
+    for warning in warnings.iter().chain(&trouble) {
         gateway.note(Level::Warn, "limited", warning);
     }
     let now = gateway.clock.read().now;
@@ -69,6 +78,7 @@ pub fn run(options: Options) -> Result<(), GatewayError> {
     let wakers = [Waker::new().map_err(io_error("make a waker"))?, Waker::new().map_err(io_error("make a waker"))?];
     let workers = start_workers(&queue, &shared, &wakers)?;
     let result = gateway.serve(&signals, &shared.engine_waker, &from_workers);
+    gateway.save_baselines();
     shared.stop.store(true, Ordering::Relaxed);
     wakers.iter().for_each(Waker::wake);
     for worker in workers {
@@ -78,6 +88,10 @@ pub fn run(options: Options) -> Result<(), GatewayError> {
     // Whoever did not mean to stop keeps the wall up: traffic goes nowhere until the gateway is back.
     gateway.routes.remove(keep_unreachable || result.is_err())?;
     result
+}
+
+fn serve_metrics(address: SocketAddr, shared: &Shared) -> Result<Scrapes, GatewayError> {
+    metrics::serve(address, shared.engine_waker.clone()).map_err(|source| GatewayError::Metrics { address, source })
 }
 
 /// Sets the interface up, and whose routes lead there.
@@ -98,6 +112,7 @@ fn build(
     settings: &GatewaySettings,
     (routes, mtu): (KernelRoutes, u16),
     (poller, control): (Poller, ControlServer),
+    observing: Observing,
 ) -> Result<(Gateway, DesiredState), GatewayError> {
     let mut clock = Clock::new();
     let now = clock.read().now;
@@ -116,6 +131,7 @@ fn build(
         followers: Vec::new(),
         capture: None,
         tap: Arc::clone(&shared.tap),
+        observing,
         waker: shared.engine_waker.clone(),
         drops: Arc::clone(&shared.drops),
         version: options.version,

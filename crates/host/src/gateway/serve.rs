@@ -3,6 +3,7 @@
 use super::capture::{Capture, Tap};
 use super::journal::Journal;
 use super::names::Names;
+use super::observe::Observing;
 use super::routes::KernelRoutes;
 use super::sockets::Sockets;
 use super::{GatewayError, WORKER_QUEUE, WorkerMessage, io_error, outbound};
@@ -55,6 +56,7 @@ pub(super) struct Gateway {
     pub(super) followers: Vec<ClientId>,
     pub(super) capture: Option<Capture>,
     pub(super) tap: Arc<Tap>,
+    pub(super) observing: Observing,
     pub(super) waker: Waker,
     pub(super) drops: Arc<DropCounters>,
     pub(super) version: &'static str,
@@ -113,6 +115,7 @@ impl Gateway {
                         waker.drain();
                         self.hear_workers(workers, now);
                         self.hear_names(now);
+                        self.hear_scrapes(now);
                         self.feed_capture(now);
                     }
                     NETWORK => self.hear_network(&mut monitor, now),
@@ -146,6 +149,7 @@ impl Gateway {
         }
         self.check_names(now);
         self.feed_capture(now);
+        self.observe(now);
         if let Some(at) = self.next_watchdog
             && at <= now
         {
@@ -167,7 +171,9 @@ impl Gateway {
     fn next_timeout(&self, farewell: Option<Instant>) -> Option<Instant> {
         let capture = self.capture.as_ref().map(|capture| capture.until);
         let check = Some(self.next_check);
-        let all = [self.engine.poll_timeout(), farewell, self.next_watchdog, check, capture, self.journal.due()];
+        let observe = Some(self.observing.due());
+        let all =
+            [self.engine.poll_timeout(), farewell, self.next_watchdog, check, capture, self.journal.due(), observe];
         all.into_iter().flatten().min()
     }
 
@@ -245,6 +251,7 @@ impl Gateway {
                 Output::Inject(packets) => self.injector.inject(&self.table.load(), packets),
                 Output::Event(event) => self.event(&event, now),
                 Output::Failover(event) => {
+                    self.observing.tally.failover(&event);
                     let time = self.stamp(now);
                     let line = self.journal.failover(&event, &time);
                     self.tell_followers(&line);
@@ -280,6 +287,7 @@ impl Gateway {
             // The peer may have moved.
             self.names.ask(connection, now);
         }
+        self.count(event);
         let time = self.stamp(now);
         for line in self.journal.event(event, &time, now) {
             self.tell_followers(&line);

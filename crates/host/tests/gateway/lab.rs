@@ -43,6 +43,8 @@ pub fn run_gateway(config: &str, _rest: &[String]) -> ExitCode {
         interface: loaded.host.interface,
         listen: loaded.host.listen,
         socket: loaded.host.socket.into(),
+        metrics: loaded.host.metrics,
+        state: loaded.host.state_directory.map(Into::into),
         keep_unreachable: loaded.host.unreachable_on_stop == UnreachableOnStop::Keep,
         json_log: true,
         reload: Box::new(move || match load(&path) {

@@ -6,6 +6,7 @@
 
 mod lab;
 mod life;
+mod metrics;
 mod network;
 mod start;
 mod traffic;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
     {
         return lab::run_gateway(config, rest);
     }
-    let all: Vec<Test> = [start::TESTS, life::TESTS, network::TESTS, traffic::TESTS].concat();
+    let all: Vec<Test> = [start::TESTS, life::TESTS, metrics::TESTS, network::TESTS, traffic::TESTS].concat();
     if arguments.iter().any(|argument| argument == "--list") {
         all.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;

@@ -18,12 +18,20 @@ pub(crate) struct Dpd {
     next: u32,
     /// A question of ours without an answer, or another sign of life since.
     asked: Option<Asked>,
-    /// The number of our last question, until its own answer comes.
-    open: Option<u32>,
+    /// Our last question, until its own answer comes.
+    open: Option<Open>,
     /// The last sequence number of the peer.
     theirs: Option<u32>,
     /// The message ID of its last question, and our answer.
     answered: Option<(u32, Vec<Vec<u8>>)>,
+}
+
+#[derive(Debug)]
+struct Open {
+    sequence: u32,
+    since: Instant,
+    /// It was asked more than once.
+    repeated: bool,
 }
 
 #[derive(Debug)]
@@ -72,10 +80,17 @@ impl IsakmpSa {
             }
             Some(asked) => {
                 asked.schedule.sent_again(&self.peer.retransmit, cx.now, cx.rng);
-                let sequence = asked.sequence;
-                self.send_dpd(NotifyType::R_U_THERE, sequence, cx);
+                self.ask_again(cx);
             }
         }
+    }
+
+    fn ask_again(&mut self, cx: &mut Context<'_>) {
+        let Some(sequence) = self.dpd.asked.as_ref().map(|asked| asked.sequence) else { return };
+        if let Some(open) = &mut self.dpd.open {
+            open.repeated = true;
+        }
+        self.send_dpd(NotifyType::R_U_THERE, sequence, cx);
     }
 
     fn ask_alive(&mut self, cx: &mut Context<'_>) {
@@ -83,7 +98,7 @@ impl IsakmpSa {
         self.dpd.next = sequence.wrapping_add(1);
         let schedule = Schedule::start(&self.peer.retransmit, self.peer.dpd.timeout, cx.now, cx.rng);
         self.dpd.asked = Some(Asked { sequence, schedule });
-        self.dpd.open = Some(sequence);
+        self.dpd.open = Some(Open { sequence, since: cx.now, repeated: false });
         self.send_dpd(NotifyType::R_U_THERE, sequence, cx);
     }
 
@@ -93,10 +108,7 @@ impl IsakmpSa {
             return false;
         }
         match &self.dpd.asked {
-            Some(asked) => {
-                let sequence = asked.sequence;
-                self.send_dpd(NotifyType::R_U_THERE, sequence, cx);
-            }
+            Some(_) => self.ask_again(cx),
             None => self.ask_alive(cx),
         }
         true
@@ -160,9 +172,10 @@ impl IsakmpSa {
         phase2: &Phase2,
         cx: &mut Context<'_>,
     ) {
-        if self.dpd.open.is_some() && self.dpd.open == sequence_of(notify) {
-            self.dpd.open = None;
-            cx.outputs.push_back(Output::Sign(self.peer.name.clone(), Sign::Answered));
+        let sequence = sequence_of(notify);
+        if let Some(open) = self.dpd.open.take_if(|open| Some(open.sequence) == sequence) {
+            let after = (!open.repeated).then(|| cx.now.saturating_duration_since(open.since));
+            cx.outputs.push_back(Output::Sign(self.peer.name.clone(), Sign::Answered { after }));
             self.heard(cx.now);
             self.follow(received.path, phase2, cx);
         }

@@ -238,7 +238,8 @@ impl IkeSa {
         }
         self.window.next_request = self.window.next_request.saturating_add(1);
         if self.is_established() {
-            cx.outputs.push_back(Output::Sign(self.peer.name.clone(), Sign::Answered));
+            let after = outstanding.schedule.answered_after(cx.now);
+            cx.outputs.push_back(Output::Sign(self.peer.name.clone(), Sign::Answered { after }));
         }
         self.follow(path, false, cx);
         // A malformed or critical-unknown response fails the SA (RFC 7296 §2.5, §2.21).

@@ -81,8 +81,9 @@ impl IkeSa {
 
     /// Asks the peer now: what waits for an answer is sent again, ahead of its schedule, which goes on.
     pub(crate) fn probe(&mut self, cx: &mut Context<'_>) -> bool {
-        match &self.window.outstanding {
+        match &mut self.window.outstanding {
             Some(outstanding) => {
+                outstanding.schedule.sent_besides();
                 let datagrams = outstanding.datagrams.clone();
                 self.send_datagrams(datagrams, cx);
             }

@@ -96,6 +96,8 @@ fn serve(args: &Args, loaded: Loaded) -> Result<Exit, Failure> {
         listen: loaded.host.listen,
         socket: args.socket.clone().unwrap_or_else(|| loaded.host.socket.into()),
         keep_unreachable: loaded.host.unreachable_on_stop == UnreachableOnStop::Keep,
+        metrics: loaded.host.metrics,
+        state: state(loaded.host.state_directory),
         json_log: args.json,
         reload: Box::new(move || reload(&origin, &running)),
         version: env!("CARGO_PKG_VERSION"),
@@ -106,6 +108,15 @@ fn serve(args: &Args, loaded: Loaded) -> Result<Exit, Failure> {
         .map_err(|error| Failure::new(Exit::Condition, "gateway", error.to_string()))
 }
 
+/// Where is kept what survives a restart: where the configuration says, else where systemd does.
+fn state(configured: Option<String>) -> Option<PathBuf> {
+    let of_systemd = || {
+        let folders = std::env::var_os("STATE_DIRECTORY")?;
+        std::env::split_paths(&folders).next()
+    };
+    configured.map(PathBuf::from).or_else(of_systemd)
+}
+
 /// Reads the configuration again. What belongs to the host stays as it is while it runs.
 fn reload(origin: &Origin, running: &HostSettings) -> Result<DesiredState, String> {
     let loaded = origin.load().map_err(|found| {
@@ -114,7 +125,7 @@ fn reload(origin: &Origin, running: &HostSettings) -> Result<DesiredState, Strin
     })?;
     complain(&loaded.warnings);
     if loaded.host != *running {
-        let keys = "interface, listen, socket and unreachable_on_stop";
+        let keys = "interface, listen, socket, metrics, state_directory and unreachable_on_stop";
         // Nobody reads standard error: nothing to be done.
         let _ = writeln!(std::io::stderr(), "warning: changes of {keys} take effect when the gateway is restarted");
     }

@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod import;
 pub mod log;
 pub mod man;
+pub mod metrics;
 pub mod rekey;
 pub mod reload;
 pub mod status;

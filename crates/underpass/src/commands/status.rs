@@ -3,6 +3,7 @@
 use super::Control;
 use crate::client::clean;
 use crate::exit::{Exit, Failure};
+use crate::normal;
 use crate::table::{Cell, age, align, bytes, colour_welcome};
 use crate::tunnels::{Status, Target, items, reason, text, tunnel_of_group};
 use formats::parse_rfc3339;
@@ -43,6 +44,13 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     } else {
         for line in render(&status.0, &connections, colour_welcome()) {
             writeln!(out, "{line}")?;
+        }
+        let asked = connections.iter().filter(|_| target.is_some());
+        for (heading, rows) in asked.filter_map(|connection| normal::rows(connection)) {
+            writeln!(out, "\n{heading}")?;
+            for line in align(&rows, colour_welcome()) {
+                writeln!(out, "{line}")?;
+            }
         }
     }
     Ok(if args.exit_code && !all_up { Exit::Condition } else { Exit::Ok })
@@ -148,7 +156,9 @@ fn note(connection: &Value, own: &Value, state: &str, role: Option<&str>) -> Cel
     }
     let weak = weak(connection, own);
     notes.extend((!weak.is_empty()).then(|| format!("weak: {}", weak.join(", "))));
-    let worth_a_look = !weak.is_empty() || role == Some("suspect");
+    let unusual = normal::unusual(connection);
+    let worth_a_look = !weak.is_empty() || !unusual.is_empty() || role == Some("suspect");
+    notes.extend(unusual);
     Cell { text: notes.join("; "), colour: worth_a_look.then_some(33) }
 }
 

@@ -47,6 +47,8 @@ impl Outgoing for Sealed {
 pub struct Totals {
     /// ESP packets sent.
     pub esp: u64,
+    /// IKE messages sent.
+    pub ike: u64,
     /// Child rekeys seen.
     pub child_rekeys: u64,
     /// IKE rekeys seen.
@@ -165,6 +167,7 @@ impl Gateway {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Ike(ike) => {
+                    self.totals.ike += 1;
                     let marker: &[u8] = if ike.path.local.port() == IKE_PORT { &[] } else { &[0; 4] };
                     let message = [marker, &ike.message].concat();
                     self.transmit(ike.path.local, ike.path.remote, 0, &message);
