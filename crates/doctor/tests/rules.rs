@@ -301,7 +301,16 @@ fn rows() -> Vec<(Code, Vec<(&'static str, Value)>)> {
         (MTU_02, vec![("/host/outside/0/mtu", json!(1400))]),
         (FW_01, vec![filter("forward", "drop", "iifname \"underpass0\" counter packets 9 bytes 756 drop")]),
         (PERF_01, vec![("/live/drops", json!({"queue_full": 5000}))]),
+        (PERF_02, vec![("/live/connections/0/baseline", unusual("rtt_seconds", 0.2, 0.02))]),
+        (PERF_03, vec![("/live/connections/0/baseline", unusual("receive_bytes_per_second", 10.0, 1e7))]),
     ]
+}
+
+/// A baseline of one quantity that is far from normal.
+fn unusual(quantity: &str, now: f64, median: f64) -> Value {
+    let quantity =
+        json!({"quantity": quantity, "now": now, "median": median, "spread": median / 20.0, "unusual": true});
+    json!({"basis": "hour_of_week", "hours": 4, "quantities": [quantity]})
 }
 
 /// Two connections with the same networks, one used each way.

@@ -69,4 +69,14 @@ codes! { UPPER:
         "One core or one queue is the limit; the tunnel itself is sound.",
         fix "Use AES-GCM, more flows, larger socket buffers (`sysctl net.core.rmem_max`).",
         tell "", from "docs/doctor.md";
+    PERF_02 = "PERF-02" in Performance, Here;
+        "The way to the peer is worse than it normally is at this hour",
+        "Its round-trip time or its loss is far above what the last weeks had at this hour: the tunnel is sound, the network between is not.",
+        fix "Compare both tunnels of the connection; where one is well, prefer it (`preference`). Ask the provider with the times in `underpass status`.",
+        tell "Since today the way between us has more delay or loss than usual: do you see it too?", from "docs/metrics.md";
+    PERF_03 = "PERF-03" in Performance, Here;
+        "Traffic is far from what it normally is at this hour",
+        "Much more or much less passes than in the last weeks at this hour: something that uses the tunnel began or stopped.",
+        fix "`underpass status CONNECTION` shows now and normally; a capture (`underpass capture CONNECTION`) shows who talks.",
+        tell "", from "docs/metrics.md";
 }

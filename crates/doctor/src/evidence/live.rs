@@ -68,6 +68,9 @@ pub struct LiveConnection {
     pub ike: Option<LiveIke>,
     /// Its children.
     pub children: Vec<LiveChild>,
+    /// What is normal for it at this hour, as the status has it.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub baseline: Value,
 }
 
 /// An IKE SA.

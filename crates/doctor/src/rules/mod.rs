@@ -55,6 +55,7 @@ pub(crate) const TUNNEL: &[&[TunnelRule]] = &[
     nat::TUNNEL,
     mtu::TUNNEL,
     firewall::TUNNEL,
+    performance::TUNNEL,
 ];
 
 /// Interface name of a gateway that says no other.

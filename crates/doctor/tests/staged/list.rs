@@ -81,6 +81,8 @@ const STAGED: &[(Code, Where)] = &[
     (MTU_02, Lab("doctor_an_outside_link_that_is_narrower_is_mtu_02")),
     (FW_01, Lab("doctor_a_filter_before_the_tunnel_is_fw_01")),
     (PERF_01, ByHand("what a queue drops depends on the machine's load, which no test asserts")),
+    (PERF_02, Simulated("a_way_that_becomes_longer_than_it_was_is_perf_02")),
+    (PERF_03, Simulated("traffic_that_stops_at_an_hour_that_had_much_is_perf_03")),
 ];
 
 const SIMULATED: &[&str] = &[
@@ -89,6 +91,7 @@ const SIMULATED: &[&str] = &[
     include_str!("esp.rs"),
     include_str!("ike.rs"),
     include_str!("network.rs"),
+    include_str!("normal.rs"),
 ];
 const COMMAND: &str = include_str!("../../../underpass/tests/doctor.rs");
 const LABS: &str = include_str!("../../../../interop/src/labs/pair/doctor.rs");

@@ -10,6 +10,7 @@ mod esp;
 mod ike;
 mod list;
 mod network;
+mod normal;
 
 // The engine's own two gateways: what is diagnosed here is what is tested there.
 #[allow(dead_code)]

@@ -4,9 +4,8 @@ use super::serve::Gateway;
 use crate::metrics::Scrapes;
 use crate::state_file;
 use engine::record::Level;
-use engine::status::{BaselineStatus, QuantityStatus, Status, StatusContext};
+use engine::status::{BaselineStatus, Status, StatusContext};
 use ike::config::PeerName;
-use observe::baseline::Normal;
 use observe::metrics::Family;
 use observe::{Baselines, Tally};
 use std::path::PathBuf;
@@ -110,7 +109,7 @@ impl Gateway {
         let mut status = self.engine.status(now, &context);
         for connection in &mut status.connections {
             let normal = self.observing.baselines.normal(&PeerName::from(connection.name.as_str()), wall());
-            connection.baseline = normal.map(baseline_status);
+            connection.baseline = normal.map(BaselineStatus::from);
         }
         status
     }
@@ -134,16 +133,4 @@ impl Gateway {
             let _ = answer.send(self.metrics(now));
         }
     }
-}
-
-fn baseline_status(normal: Normal) -> BaselineStatus {
-    let quantities = normal.comparisons.iter().map(|comparison| QuantityStatus {
-        quantity: comparison.quantity.name(),
-        now: comparison.now,
-        median: comparison.median,
-        spread: comparison.spread,
-        deviation: comparison.deviation(),
-        unusual: comparison.is_unusual(),
-    });
-    BaselineStatus { basis: normal.basis.name(), hours: normal.hours, quantities: quantities.collect() }
 }

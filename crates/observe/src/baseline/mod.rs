@@ -12,6 +12,7 @@ mod robust;
 
 pub use keep::RestoreError;
 
+use engine::status::{BaselineStatus, QuantityStatus};
 use engine::traffic::{Observation, Totals};
 use ike::config::PeerName;
 use robust::Digest;
@@ -148,6 +149,20 @@ pub struct Normal {
     pub hours: usize,
     /// Every quantity that is known.
     pub comparisons: Vec<Comparison>,
+}
+
+impl From<Normal> for BaselineStatus {
+    fn from(normal: Normal) -> Self {
+        let quantities = normal.comparisons.iter().map(|comparison| QuantityStatus {
+            quantity: comparison.quantity.name(),
+            now: comparison.now,
+            median: comparison.median,
+            spread: comparison.spread,
+            deviation: comparison.deviation(),
+            unusual: comparison.is_unusual(),
+        });
+        BaselineStatus { basis: normal.basis.name(), hours: normal.hours, quantities: quantities.collect() }
+    }
 }
 
 /// The baselines of a gateway's tunnels.
