@@ -83,6 +83,8 @@ pub struct ConnectionStatus {
     pub ike: Option<IkeStatus>,
     /// Every configured child.
     pub children: Vec<ChildStatus>,
+    /// Whether the peer is asked whether it lives.
+    pub dpd_enabled: bool,
     /// What passed since it was configured, over all its SAs.
     pub traffic: TrafficStatus,
     /// Smoothed round-trip time of exchanges of IKE in the last minute, in milliseconds.
@@ -378,6 +380,7 @@ impl Engine {
             ike_versions: peer.versions.name(),
             ike: live.map(|sa| ike_status(sa, cx)),
             children,
+            dpd_enabled: peer.dpd.interval.is_some(),
             traffic: TrafficStatus::from(observation.totals),
             rtt_milliseconds: observation.rtt.map(milliseconds),
             baseline: None,

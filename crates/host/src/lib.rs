@@ -13,6 +13,7 @@ pub mod diagnosis;
 pub mod esp_socket;
 pub mod gateway;
 pub mod harden;
+pub mod journald;
 pub mod lab;
 pub mod metrics;
 pub mod netlink;

@@ -67,6 +67,7 @@ const KEYS: &[&str] = &[
     "connections[].children[].state",
     "connections[].children[].suite",
     "connections[].children[].weak",
+    "connections[].dpd_enabled",
     "connections[].ike.established",
     "connections[].ike.rekey_at",
     "connections[].ike.role",

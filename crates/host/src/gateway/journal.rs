@@ -2,6 +2,7 @@
 //!
 //! What a stranger can cause without a proof comes at a bounded rate, in all and from each address; the rest is counted.
 
+use crate::journald::Journald;
 use engine::record::{Level, Record};
 use ike::event::Event;
 use serde_json::{Value, json};
@@ -22,6 +23,8 @@ const PERIOD: Duration = Duration::from_secs(10);
 pub(super) struct Journal {
     out: Box<dyn Write>,
     json: bool,
+    /// Where standard error is the journal of systemd.
+    journald: Option<Journald>,
     kept: VecDeque<Value>,
     strangers: Strangers,
 }
@@ -51,14 +54,15 @@ impl Strangers {
 }
 
 impl Journal {
-    /// A log on standard error, as lines of text or of JSON.
+    /// A log on standard error, as lines of text or of JSON; where that is systemd's journal, as entries with fields.
     pub(super) fn new(json: bool, now: Instant) -> Journal {
-        Journal::to(Box::new(std::io::stderr()), json, now)
+        let journald = if json { None } else { Journald::of_standard_error() };
+        Journal { journald, ..Journal::to(Box::new(std::io::stderr()), json, now) }
     }
 
     fn to(out: Box<dyn Write>, json: bool, now: Instant) -> Journal {
         let strangers = Strangers { period_ends: now + PERIOD, logged: 0, by_address: BTreeMap::new(), suppressed: 0 };
-        Journal { out, json, kept: VecDeque::new(), strangers }
+        Journal { out, json, journald: None, kept: VecDeque::new(), strangers }
     }
 
     /// Writes an event; returns the lines for those who follow the log, none when it was suppressed.
@@ -110,9 +114,12 @@ impl Journal {
         if let (Value::Object(value), Ok(Value::Object(fields))) = (&mut value, serde_json::to_value(record)) {
             value.extend(fields);
         }
-        let line = if self.json { value.to_string() } else { format!("{time} {:5} {record}", record.level.name()) };
-        // A log that cannot be written is no reason to stop forwarding.
-        let _ = writeln!(self.out, "{line}");
+        let journal = self.journald.as_ref();
+        if !journal.is_some_and(|journald| journald.write(&value, &record.to_string()).is_ok()) {
+            let line = if self.json { value.to_string() } else { format!("{time} {:5} {record}", record.level.name()) };
+            // A log that cannot be written is no reason to stop forwarding.
+            let _ = writeln!(self.out, "{line}");
+        }
         if self.kept.len() >= KEPT {
             self.kept.pop_front();
         }

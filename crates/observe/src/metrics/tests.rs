@@ -67,6 +67,7 @@ fn connection(name: &str, state: &'static str) -> ConnectionStatus {
             weak: vec!["sha1: old", "modp1024: short"],
         }),
         children: vec![child(up)],
+        dpd_enabled: true,
         traffic: TrafficStatus {
             bytes_in: 9_007_199_254_740_991,
             packets_in: 990,
