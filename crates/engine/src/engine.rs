@@ -8,6 +8,7 @@ use crate::failover::{self, Failover};
 use crate::path::Feedback;
 use crate::path_mtu::PathMtus;
 use crate::table::ForwardingTable;
+use crate::trace::Traces;
 use crate::traffic::Observed;
 use crypto::{Provider, Rng};
 use ike::config::{ChildName, Path, PeerConfig, PeerName};
@@ -61,6 +62,7 @@ pub struct Engine {
     pub(crate) paths: PathMtus,
     pub(crate) failover: Failover,
     pub(crate) observed: Observed,
+    pub(crate) traces: Traces,
     rng: Box<dyn Rng>,
     /// Connections that an operator took down: nothing is sent on them, whatever is still under way.
     taken_down: BTreeSet<PeerName>,
@@ -93,6 +95,7 @@ impl Engine {
             paths: PathMtus::default(),
             failover: Failover::default(),
             observed: Observed::default(),
+            traces: Traces::default(),
             rng,
             taken_down: BTreeSet::new(),
             waiting: BTreeMap::new(),
@@ -112,6 +115,7 @@ impl Engine {
         self.reasons.retain(|(peer, _), _| desired.connections.contains_key(peer));
         self.taken_down.retain(|peer| desired.connections.contains_key(peer));
         self.observed.retain(|peer| desired.connections.contains_key(peer));
+        self.traces.retain(|peer| desired.connections.contains_key(peer));
         self.failover.apply(&desired.groups, now);
         self.children.arm(&desired.groups.values().flat_map(TunnelGroup::peers).cloned().collect());
         self.desired = desired;
@@ -370,6 +374,7 @@ impl Engine {
                     self.children.relocate(child, encapsulation);
                     self.dirty = true;
                 }
+                IkeOutput::Trace(traced) => self.traces.message(traced, self.desired.connections.len(), now),
                 IkeOutput::Event(event) => self.note(event, now),
             }
         }
@@ -461,6 +466,7 @@ impl Engine {
             | Event::CookiesDemanded(_)
             | Event::Ignored { .. } => {}
         }
+        self.traces.event(&event, self.desired.connections.len(), now);
         self.outputs.push_back(Output::Event(event));
     }
 }

@@ -24,6 +24,7 @@ pub mod routes;
 mod slots;
 pub mod status;
 pub mod table;
+pub mod trace;
 pub mod traffic;
 
 pub use engine::{Engine, Output};

@@ -4,6 +4,7 @@
 use crate::config::{EndpointConfig, PeerConfig, PeerName};
 use crate::event::{ChildId, DownReason, Event, Output, Transmit};
 use crate::spi::SpiAllocator;
+use crate::trace::Traced;
 use crate::v2::IkeSa;
 use crate::wire::IkeSpi;
 use crypto::{Provider, Rng};
@@ -66,6 +67,10 @@ pub(crate) enum V1Action {
 impl Context<'_> {
     pub(crate) fn event(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn trace(&mut self, traced: Traced) {
+        self.outputs.push_back(Output::Trace(Box::new(traced)));
     }
 
     pub(crate) fn transmit(&mut self, transmit: Transmit) {

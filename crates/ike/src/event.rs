@@ -46,6 +46,8 @@ pub enum Output {
         /// Where it goes now.
         encapsulation: Encapsulation,
     },
+    /// A message that was sent, or received and understood, for who wants to look at a negotiation.
+    Trace(Box<crate::trace::Traced>),
     /// Something an operator, a metric or a test wants to know.
     Event(Event),
 }

@@ -25,6 +25,7 @@ pub mod proposal;
 mod retransmit;
 pub mod sk;
 mod spi;
+pub mod trace;
 pub mod v1;
 mod v2;
 pub mod wire;

@@ -8,6 +8,7 @@ mod exit;
 mod files;
 mod foreign;
 mod normal;
+mod sequence;
 mod table;
 mod tunnels;
 
@@ -34,6 +35,7 @@ enum Command {
     Up(commands::up::Args),
     Down(commands::down::Args),
     Metrics(commands::metrics::Args),
+    Trace(commands::trace::Args),
     Rekey(commands::rekey::Args),
     Wait(commands::wait::Args),
     Log(commands::log::Args),
@@ -56,6 +58,7 @@ impl Command {
             Command::Up(args) => args.control.json,
             Command::Down(args) => args.control.json,
             Command::Metrics(args) => args.control.json,
+            Command::Trace(args) => args.control.json,
             Command::Rekey(args) => args.control.json,
             Command::Wait(args) => args.control.json,
             Command::Log(args) => args.control.json,
@@ -77,6 +80,7 @@ impl Command {
             Command::Up(args) => commands::up::run(args, out),
             Command::Down(args) => commands::down::run(args, out),
             Command::Metrics(args) => commands::metrics::run(args, out),
+            Command::Trace(args) => commands::trace::run(args, out),
             Command::Rekey(args) => commands::rekey::run(args, out),
             Command::Wait(args) => commands::wait::run(args, out),
             Command::Log(args) => commands::log::run(args, out),

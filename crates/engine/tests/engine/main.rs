@@ -12,6 +12,7 @@ mod reference;
 mod rekey;
 mod routes;
 mod status;
+mod trace;
 mod traffic;
 mod truncation;
 mod tunnels;

@@ -67,6 +67,13 @@ impl Gateway {
         let command = request.get("command").and_then(Value::as_str).unwrap_or_default();
         match command {
             "status" => Ok(self.status(now)),
+            "trace" => {
+                let Target { peer, .. } = target(request)?;
+                if !self.configured.connections.contains_key(&peer) {
+                    return Err(CommandError::UnknownPeer(peer).into());
+                }
+                Ok(json!(self.engine.trace(&peer, &|at| self.stamp(at))))
+            }
             "metrics" => {
                 let families = self.metrics(now);
                 let as_json = request.get("json").and_then(Value::as_bool) == Some(true);

@@ -12,6 +12,7 @@ use crate::proposal::{SelectedIke, select_ike};
 use crate::v2::child::lower_nonce;
 use crate::v2::exchange::auth::HalfOpen;
 use crate::v2::exchange::create_child::Nonces;
+use crate::v2::message::traced;
 use crate::v2::payloads::Payloads;
 use crate::v2::select_peer::{Peers, by_address};
 use crate::v2::{Features, IkeSa, Session, State};
@@ -94,7 +95,19 @@ impl Endpoint {
         self.outputs.push_back(Output::Transmit(Transmit { path: request.path, message }));
     }
 
+    /// Tells of a request and what it is answered with, where it is known whose it would have been.
+    fn trace(&mut self, request: &Request<'_>, peer: &PeerConfig, answer: &[Payload]) {
+        let (header, response) = (request.header, answer_header(request.header, IkeSpi::ZERO));
+        for (header, sent, payloads) in [(header, false, request.payloads.all()), (&response, true, answer)] {
+            let traced = traced(peer.name.clone(), header, request.path, sent, payloads);
+            self.outputs.push_back(Output::Trace(Box::new(traced)));
+        }
+    }
+
     fn reject(&mut self, request: &Request<'_>, peer: Option<&PeerConfig>, reason: DownReason) {
+        if let Some(peer) = peer {
+            self.trace(request, peer, &[Payload::Notify(Notify::new(NotifyType::NO_PROPOSAL_CHOSEN))]);
+        }
         let peer = peer.map(|peer| peer.name.clone());
         self.outputs.push_back(Output::Event(Event::Rejected { path: request.path, peer, reason }));
     }
@@ -138,7 +151,9 @@ impl Endpoint {
         let group = selected.suite.group;
         if number != group.number() {
             let wanted = group.number().to_be_bytes().to_vec();
-            return self.refuse(request, Notify::with_data(NotifyType::INVALID_KE_PAYLOAD, wanted));
+            let notify = Notify::with_data(NotifyType::INVALID_KE_PAYLOAD, wanted);
+            self.trace(request, &peer, &[Payload::Notify(notify.clone())]);
+            return self.refuse(request, notify);
         }
         self.agree(request, peer, selected, public, now);
     }
@@ -187,6 +202,7 @@ impl Endpoint {
         if !self.config.vendor_id.is_empty() {
             answer.push(Payload::VendorId(self.config.vendor_id.clone()));
         }
+        self.trace(request, &peer, &answer);
         let response = plain_message(answer_header(request.header, local_spi), &answer);
         let half_open = HalfOpen {
             init_request: request.message.to_vec(),

@@ -38,12 +38,19 @@ impl ProposalDiff {
     /// Of two lists in words, one entry for each proposal: IKEv1's have another form on the wire.
     pub(crate) fn of_words(ours: Vec<String>, theirs: Vec<String>, is_answer: bool, fields: &[Field]) -> Self {
         let fields = fields.iter().map(|field| field.name()).collect();
-        let list = |words: Vec<String>| {
-            let count = words.len();
-            list(words.into_iter(), count)
-        };
-        ProposalDiff { fields, theirs: list(theirs), ours: list(ours), is_answer }
+        ProposalDiff { fields, theirs: joined(theirs), ours: joined(ours), is_answer }
     }
+}
+
+/// Proposals in words, as a diff has them.
+pub(crate) fn in_words(proposals: &[Proposal]) -> Box<str> {
+    list(proposals.iter().map(describe), proposals.len())
+}
+
+/// A list of entries in words, bounded.
+pub(crate) fn joined(words: Vec<String>) -> Box<str> {
+    let count = words.len();
+    list(words.into_iter(), count)
 }
 
 /// Alternatives of one type with commas, types with dashes: `aes256,aes128-sha256-modp2048`.

@@ -27,7 +27,7 @@ use crypto::{Cipher, Group, Integrity, Prf};
 use ipsec::EspSuite;
 
 pub use diff::ProposalDiff;
-pub(crate) use diff::alternatives;
+pub(crate) use diff::{alternatives, in_words, joined};
 pub(crate) use matching::Field;
 pub use select::{SelectedEsp, SelectedIke, accept_esp, accept_ike, esp_to_wire, ike_to_wire, select_esp, select_ike};
 pub use words::ProposalError;

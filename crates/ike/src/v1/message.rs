@@ -8,9 +8,11 @@ use super::wire::{
     ExchangeType, Flags, Fragment, Header, Parsed, Payload, PayloadType, encode_payloads, parse_payloads,
 };
 use super::{Answered, IsakmpSa, Session, cipher::Iv};
-use crate::config::Path;
+use crate::config::{Path, PeerName, Version};
 use crate::context::{Action, Context};
 use crate::event::{Event, IgnoredReason, Output, Transmit};
+use crate::trace::{Kind, Said, Traced, said_v1};
+use std::cell::RefCell;
 
 /// What could not be done with a message.
 pub(crate) type Outcome = Result<(), IgnoredReason>;
@@ -21,6 +23,22 @@ pub(crate) struct Received<'a> {
     pub(crate) header: &'a Header,
     pub(crate) message: &'a [u8],
     pub(crate) path: Path,
+    /// What it says, once it could be read.
+    pub(crate) seen: &'a Seen,
+}
+
+/// What the payloads of a message say; the last reading counts.
+#[derive(Default)]
+pub(crate) struct Seen(RefCell<Vec<Said>>);
+
+impl Seen {
+    fn read(&self, payloads: &[Payload]) {
+        self.0.replace(said_v1(payloads));
+    }
+
+    pub(crate) fn take(&self) -> Vec<Said> {
+        self.0.take()
+    }
 }
 
 impl Received<'_> {
@@ -39,7 +57,10 @@ impl Received<'_> {
         if self.header.flags.encrypted {
             return Err(IgnoredReason::Unexpected);
         }
-        parse_payloads(self.header.next_payload, self.body(), false).map_err(|_| IgnoredReason::Malformed)
+        let parsed = parse_payloads(self.header.next_payload, self.body(), false);
+        let parsed = parsed.map_err(|_| IgnoredReason::Malformed)?;
+        self.seen.read(&parsed.payloads);
+        Ok(parsed)
     }
 
     /// Its payloads under the keys of `session` and the chain at `iv`; with the octets they were parsed from and the next
@@ -50,6 +71,7 @@ impl Received<'_> {
         }
         let (text, next) = session.cipher.decrypt(iv, self.body()).map_err(|_| IgnoredReason::Integrity)?;
         let parsed = parse_payloads(self.header.next_payload, &text, true).map_err(|_| IgnoredReason::Integrity)?;
+        self.seen.read(&parsed.payloads);
         Ok(Opened { parsed, text, next })
     }
 }
@@ -76,6 +98,21 @@ impl Opened {
     }
 }
 
+/// A message of IKEv1 as it is told.
+pub(crate) fn traced(peer: PeerName, header: &Header, path: Path, sent: bool, payloads: Vec<Said>) -> Traced {
+    Traced {
+        peer,
+        version: Version::V1,
+        path,
+        sent,
+        exchange: header.exchange.to_string().into(),
+        message_id: header.message_id,
+        kind: Kind::Message,
+        protected: header.flags.encrypted,
+        payloads,
+    }
+}
+
 impl IsakmpSa {
     pub(crate) fn header(&self, exchange: ExchangeType, message_id: u32, encrypted: bool) -> Header {
         let (initiator_cookie, responder_cookie) = self.cookies();
@@ -94,6 +131,7 @@ impl IsakmpSa {
     /// The datagrams of a message that is not encrypted.
     pub(crate) fn seal_plain(&mut self, exchange: ExchangeType, payloads: &[Payload]) -> Vec<Vec<u8>> {
         let header = self.header(exchange, 0, false);
+        self.told(&header, payloads);
         let message = plain_message(header, payloads);
         self.cut(&header, message)
     }
@@ -111,10 +149,33 @@ impl IsakmpSa {
         let (body, next) = session.cipher.encrypt(iv, text).ok()?;
         let length = u32::try_from(Header::LEN + body.len()).ok()?;
         let header = Header { next_payload: first, length, ..self.header(exchange, message_id, true) };
+        self.told(&header, payloads);
         let mut message = Vec::with_capacity(Header::LEN + body.len());
         header.write(&mut message);
         message.extend_from_slice(&body);
         Some((self.cut(&header, message), next))
+    }
+
+    /// Remembers what a message of ours says, to be told when it is sent.
+    fn told(&mut self, header: &Header, payloads: &[Payload]) {
+        let traced = traced(self.peer.name.clone(), header, self.path, true, said_v1(payloads));
+        self.traced.push(traced);
+    }
+
+    /// Tells of a message that was received, and of what it was answered with.
+    pub(crate) fn tell_received(&mut self, received: &Received<'_>, understood: bool, cx: &mut Context<'_>) {
+        let payloads = received.seen.take();
+        if understood && !payloads.is_empty() {
+            cx.trace(traced(self.peer.name.clone(), received.header, received.path, false, payloads));
+        }
+        self.tell_sent(cx);
+    }
+
+    /// Tells of the messages that were made.
+    pub(crate) fn tell_sent(&mut self, cx: &mut Context<'_>) {
+        for traced in std::mem::take(&mut self.traced) {
+            cx.trace(traced);
+        }
     }
 
     pub(crate) fn send(&mut self, datagrams: &[Vec<u8>], cx: &mut Context<'_>) {
@@ -131,6 +192,7 @@ impl IsakmpSa {
         } else {
             self.dispatch(received, phase2, cx)
         };
+        self.tell_received(received, outcome.is_ok(), cx);
         if let Err(reason) = outcome {
             cx.event(Event::Ignored { path: received.path, reason });
         }
@@ -160,7 +222,7 @@ impl IsakmpSa {
         if cookies(&header) != cookies(received.header) || header.next_payload == PayloadType::Fragment {
             return Err(IgnoredReason::Fragment);
         }
-        let whole = Received { header: &header, message: &message, path: received.path };
+        let whole = Received { header: &header, message: &message, ..*received };
         self.dispatch(&whole, phase2, cx)
     }
 

@@ -35,6 +35,7 @@ use crate::id::Id;
 use crate::nat::Nat;
 use crate::proposal::IkeSuite;
 use crate::retransmit::Schedule;
+use crate::trace::Traced;
 use crate::wire::IkeSpi;
 use cipher::{Iv, Phase1Cipher};
 use crypto::{CryptoError, SecretBytes};
@@ -170,6 +171,8 @@ pub(crate) struct IsakmpSa {
     pub(crate) complained: bool,
     /// Who the initiator of aggressive mode says it is, with the payload's body, until it proves it.
     pub(crate) claimed: Option<(Id, Vec<u8>)>,
+    /// Messages that were made and are still to be told.
+    pub(crate) traced: Vec<Traced>,
 }
 
 impl IsakmpSa {
@@ -211,6 +214,7 @@ impl IsakmpSa {
             initial_contact: false,
             complained: false,
             claimed: None,
+            traced: Vec::new(),
         }
     }
 

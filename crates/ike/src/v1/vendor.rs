@@ -83,6 +83,19 @@ impl Features {
     }
 }
 
+/// What is known of a vendor ID.
+pub(crate) fn name(id: &[u8]) -> Option<&'static str> {
+    match NatVersion::of(id) {
+        Some(NatVersion::Rfc3947) => return Some("NAT traversal (RFC 3947)"),
+        Some(NatVersion::Draft03) => return Some("NAT traversal (draft 03)"),
+        Some(NatVersion::Draft02) => return Some("NAT traversal (draft 02)"),
+        None => {}
+    }
+    let known: [(&[u8], &'static str); 4] =
+        [(&DPD, "DPD (RFC 3706)"), (&FRAGMENTATION, "fragmentation"), (&XAUTH, "XAUTH"), (&UNITY, "Cisco Unity")];
+    known.into_iter().find(|(prefix, _)| id.starts_with(prefix)).map(|(_, name)| name)
+}
+
 fn vendor_ids(payloads: &[Payload]) -> impl Iterator<Item = &[u8]> {
     payloads.iter().filter_map(|payload| match payload {
         Payload::VendorId(id) => Some(id.as_slice()),

@@ -6,16 +6,32 @@ use super::exchange::{Exchange, Reply};
 use super::payloads::Payloads;
 use super::window::{Answered, Outstanding, RequestId};
 use super::{IkeSa, State};
-use crate::config::Path;
+use crate::config::{Path, PeerName, Version};
 use crate::context::{Action, Context};
 use crate::event::{DownReason, Event, IgnoredReason, Output, Role, Sign, Transmit};
 use crate::retransmit::Schedule;
 use crate::sk::Opened;
+use crate::trace::{Kind, Traced, said_v2};
 use crate::wire::{
     Delete, ExchangeType, Flags, Header, Notify, NotifyType, Payload, PayloadType, WireError, parse_payloads,
     plain_message,
 };
 use std::time::Duration;
+
+/// A message of IKEv2 as it is told.
+pub(crate) fn traced(peer: PeerName, header: &Header, path: Path, sent: bool, payloads: &[Payload]) -> Traced {
+    Traced {
+        peer,
+        version: Version::V2,
+        path,
+        sent,
+        exchange: header.exchange.to_string().into(),
+        message_id: header.message_id,
+        kind: if header.flags.response { Kind::Response } else { Kind::Request },
+        protected: header.exchange != ExchangeType::IkeSaInit,
+        payloads: said_v2(payloads),
+    }
+}
 
 impl IkeSa {
     fn header(&self, exchange: ExchangeType, message_id: u32, response: bool) -> Header {
@@ -32,6 +48,11 @@ impl IkeSa {
         }
     }
 
+    /// Tells of a message.
+    pub(crate) fn trace(&self, header: &Header, path: Path, sent: bool, payloads: &[Payload], cx: &mut Context<'_>) {
+        cx.trace(traced(self.peer.name.clone(), header, path, sent, payloads));
+    }
+
     /// Protects and sends a request; `exchange` says what its response means.
     pub(crate) fn request(&mut self, ty: ExchangeType, payloads: &[Payload], exchange: Exchange, cx: &mut Context<'_>) {
         let header = self.header(ty, self.window.next_request, false);
@@ -41,6 +62,7 @@ impl IkeSa {
             Ok(datagrams) => datagrams,
             Err(error) => return self.close(DownReason::Crypto(error.to_string()), cx),
         };
+        self.trace(&header, self.path, true, payloads, cx);
         let give_up = match exchange {
             Exchange::Liveness if self.peer.dpd.interval.is_some() => self.peer.dpd.timeout,
             _ => self.peer.retransmit.give_up,
@@ -50,7 +72,9 @@ impl IkeSa {
 
     /// Sends IKE_SA_INIT, which is not protected. Returns the message, which AUTH will sign.
     pub(crate) fn request_init(&mut self, payloads: &[Payload], exchange: Exchange, cx: &mut Context<'_>) -> Vec<u8> {
-        let message = plain_message(self.header(ExchangeType::IkeSaInit, 0, false), payloads);
+        let header = self.header(ExchangeType::IkeSaInit, 0, false);
+        self.trace(&header, self.path, true, payloads, cx);
+        let message = plain_message(header, payloads);
         self.send_request(vec![message.clone()], self.peer.retransmit.give_up, exchange, cx);
         message
     }
@@ -136,7 +160,11 @@ impl IkeSa {
             return Ok(());
         }
         self.follow(path, header.exchange == ExchangeType::IkeAuth, cx);
-        let reply = match parse_payloads(first, &body) {
+        let parsed = parse_payloads(first, &body);
+        if let Ok(payloads) = &parsed {
+            self.trace(header, path, false, payloads, cx);
+        }
+        let reply = match parsed {
             Ok(payloads) => match Payloads::new(payloads) {
                 Ok(payloads) => self.answer(header.exchange, &payloads, cx),
                 Err(rule) => Reply::fatal(NotifyType::INVALID_SYNTAX, DownReason::Misbehaved(rule)),
@@ -168,6 +196,7 @@ impl IkeSa {
         match session.cipher.seal(answer, &reply.payloads, limit, cx.rng) {
             Ok(datagrams) => {
                 self.last_sent = cx.now;
+                self.trace(&answer, path, true, &reply.payloads, cx);
                 for message in &datagrams {
                     cx.transmit(Transmit { path, message: message.clone() });
                 }
@@ -244,7 +273,10 @@ impl IkeSa {
         self.follow(path, false, cx);
         // A malformed or critical-unknown response fails the SA (RFC 7296 §2.5, §2.21).
         let payloads = match parse_payloads(first, &body).map_err(|_| "malformed payload in a response") {
-            Ok(payloads) => Payloads::new(payloads),
+            Ok(payloads) => {
+                self.trace(header, path, false, &payloads, cx);
+                Payloads::new(payloads)
+            }
             Err(rule) => Err(rule),
         };
         match payloads {

@@ -11,7 +11,7 @@
 
 pub(crate) mod child;
 pub(crate) mod exchange;
-mod message;
+pub(crate) mod message;
 pub(crate) mod payloads;
 pub(crate) mod select_peer;
 mod tasks;

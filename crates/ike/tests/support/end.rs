@@ -189,7 +189,7 @@ impl End {
                     self.out.push_back(Transmit { from: path.local, to: path.remote, payload: vec![0xff] });
                 }
                 Ok(Some(Output::Event(event))) => self.note(event, now),
-                Ok(Some(Output::Sign(..))) => {}
+                Ok(Some(Output::Sign(..) | Output::Trace(_))) => {}
                 Ok(Some(other)) => self.fault(format!("unexpected output {other:?}")),
                 Err(fault) => self.fault(fault),
             }

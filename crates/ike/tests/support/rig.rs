@@ -93,6 +93,7 @@ pub fn drain(endpoint: &mut Endpoint) -> Said {
             Output::Event(event) => said.events.push(event),
             Output::InstallChild(_) => said.installed += 1,
             Output::Sign(..)
+            | Output::Trace(_)
             | Output::Keepalive(_)
             | Output::ActivateOutbound(_)
             | Output::RemoveChild { .. }
@@ -149,6 +150,7 @@ impl Rig {
                 Output::Event(event) => self.said[node].push(event),
                 Output::InstallChild(_) => self.installed[node] += 1,
                 Output::Sign(..)
+                | Output::Trace(_)
                 | Output::Keepalive(_)
                 | Output::ActivateOutbound(_)
                 | Output::RemoveChild { .. }

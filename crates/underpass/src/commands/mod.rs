@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod rekey;
 pub mod reload;
 pub mod status;
+pub mod trace;
 pub mod up;
 pub mod wait;
 

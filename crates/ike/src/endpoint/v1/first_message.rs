@@ -7,7 +7,7 @@ use super::Endpoint;
 use crate::config::{PeerConfig, Version};
 use crate::event::{DownReason, Event, IgnoredReason, Output, Role, Transmit};
 use crate::id::Id;
-use crate::v1::message::Received;
+use crate::v1::message::{Received, traced};
 use crate::v1::phase1::identity::{expecting, identification, unexpected};
 use crate::v1::phase1::{SaChoice, mode_of, sa};
 use crate::v1::proposal::{Phase1Choice, Phase1Error, authentication_words, select_phase1};
@@ -63,6 +63,9 @@ impl Endpoint {
     }
 
     fn reject_first(&mut self, received: &Received<'_>, peer: &PeerConfig, reason: DownReason) {
+        let said = received.seen.take();
+        let traced = traced(peer.name.clone(), received.header, received.path, false, said);
+        self.outputs.push_back(Output::Trace(Box::new(traced)));
         let peer = Some(peer.name.clone());
         self.outputs.push_back(Output::Event(Event::Rejected { path: received.path, peer, reason }));
     }
@@ -126,6 +129,7 @@ impl Endpoint {
         let cookie = self.add_half_open(received, peer, state, offer.octets.len(), payloads, now);
         self.with_v1(cookie, now, |sa, _, cx| {
             let datagrams = sa.seal_plain(ExchangeType::MainMode, &reply);
+            sa.tell_received(received, true, cx);
             sa.answer(received.digest(), datagrams, cx);
         });
     }
@@ -201,7 +205,9 @@ impl Endpoint {
         let answer = Payload::SecurityAssociation(choice.answer);
         let answered = self.with_v1(cookie, now, |sa, _, cx| {
             sa.claimed = Some(claimed);
-            sa.answer_aggressive_1(received, answer, sa_choice, payloads, cx)
+            let outcome = sa.answer_aggressive_1(received, answer, sa_choice, payloads, cx);
+            sa.tell_received(received, outcome.is_ok(), cx);
+            outcome
         });
         if let Some(Err(reason)) = answered {
             self.forget_v1(cookie);

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::event::{DownReason, IgnoredReason, Role};
 use crate::id::Id;
 use crate::v1::IsakmpSa;
-use crate::v1::message::Received;
+use crate::v1::message::{Received, Seen};
 use crate::v1::phase2::{IpsecSa, Phase2};
 use crate::v1::wire::{ExchangeType, Header, PayloadType};
 use crate::wire::IkeSpi;
@@ -123,7 +123,8 @@ impl Endpoint {
     /// Handles an ISAKMP message of version 1, its non-ESP marker removed.
     pub(super) fn handle_v1(&mut self, path: Path, message: &[u8], now: Instant) {
         let Ok(header) = Header::parse(message) else { return self.ignore(path, IgnoredReason::Malformed) };
-        let received = Received { header: &header, message, path };
+        let seen = Seen::default();
+        let received = Received { header: &header, message, path, seen: &seen };
         if self.is_first_message(&header) {
             return self.answer_first(&received, now);
         }
@@ -206,6 +207,7 @@ impl Endpoint {
             actions: &mut self.actions,
         };
         let result = work(sa, phase2, &mut cx);
+        sa.tell_sent(&mut cx);
         self.after_v1(cookie);
         Some(result)
     }

@@ -50,6 +50,11 @@ impl Closest {
     }
 }
 
+/// Proposals in words, bounded.
+pub(crate) fn in_words(proposals: &[Proposal]) -> Box<str> {
+    crate::proposal::joined(describe(proposals))
+}
+
 /// A peer's proposals in the words of a configuration: one entry for each proposal that has every combination of its
 /// algorithms, else one for each transform.
 fn describe(proposals: &[Proposal]) -> Vec<String> {

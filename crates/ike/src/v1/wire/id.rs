@@ -47,6 +47,16 @@ impl IdPayload {
         Id::from_wire(self.ty, &self.data)
     }
 
+    /// One side of the traffic, or who is meant, for people.
+    pub(crate) fn in_words(&self) -> String {
+        let subnet = self.selector().filter(|_| self.ty != ID_IPV4_ADDR && self.ty != ID_IPV6_ADDR);
+        match (subnet, self.identity()) {
+            (Some(selector), _) => selector.to_string(),
+            (None, Some(id)) => id.to_string(),
+            (None, None) => format!("type {}, {} octets", self.ty, self.data.len()),
+        }
+    }
+
     /// Phase 1: an identity of ours.
     #[must_use]
     pub fn from_identity(id: &Id) -> IdPayload {

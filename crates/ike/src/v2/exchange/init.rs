@@ -109,6 +109,7 @@ impl IkeSa {
         }
         let body = message.get(Header::LEN..).ok_or(IgnoredReason::Malformed)?;
         let payloads = parse_payloads(header.next_payload, body).map_err(|_| IgnoredReason::Malformed)?;
+        self.trace(header, path, false, &payloads, cx);
         let payloads = Payloads::new(payloads).map_err(|_| IgnoredReason::Malformed)?;
         if let (Some(cookie), None) = (payloads.notify(NotifyType::COOKIE), payloads.sa()) {
             return self.restart_with_cookie(cookie.data.clone(), cx);

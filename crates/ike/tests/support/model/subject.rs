@@ -164,6 +164,7 @@ fn seen(output: Output) -> Option<Seen> {
         }),
         Output::Event(_)
         | Output::Sign(..)
+        | Output::Trace(_)
         | Output::Keepalive(_)
         | Output::ActivateOutbound(_)
         | Output::RemoveChild { .. }
