@@ -95,8 +95,8 @@ mod tests {
             texts,
             [
                 "|NOW|NORMALLY|GIVE OR TAKE|",
-                "received|1.0 MiB/s|2.0 MiB/s|204.8 KiB/s|",
-                "round trip|120.0 ms|20.5 ms|2.0 ms|unusual",
+                "received|1.0 MiB/s|2.0 MiB/s|204.7 KiB/s|",
+                "round trip|120.0 ms|20.5 ms|2.1 ms|unusual",
                 "loss|-|0.10 %|0.01 %|",
             ]
         );
