@@ -22,6 +22,7 @@ pub(crate) fn read(section: Option<Section>, report: &mut Report) -> (GatewaySet
         unreachable_on_stop: UnreachableOnStop::Remove,
         metrics: None,
         state_directory: None,
+        manage_sysctls: false,
     };
     let Some(mut section) = section else {
         return (settings, host);
@@ -60,6 +61,7 @@ pub(crate) fn read(section: Option<Section>, report: &mut Report) -> (GatewaySet
         host.unreachable_on_stop =
             if word.value == "keep" { UnreachableOnStop::Keep } else { UnreachableOnStop::Remove };
     }
+    host.manage_sysctls = section.word("sysctls", report).is_some_and(|word| word.value == "manage");
     section.finish(report);
     (settings, host)
 }

@@ -181,6 +181,8 @@ pub const KEYS: &[Key] = &[
         "Where metrics for Prometheus are served by HTTP, as in `\"127.0.0.1:9754\"`. Whoever reaches it can read the names and addresses of tunnels."),
     key(Gateway, "state_directory", Kind::Text("path"), "`STATE_DIRECTORY`, which systemd sets; else none",
         "Where is kept what shall survive a restart: what is normal for each tunnel. It must exist."),
+    key(Gateway, "sysctls", Kind::OneOf(&["report", "manage"]), "`\"report\"`",
+        "Settings of the machine that connections need (`ip_forward`, `rp_filter`): told, or set and given back at an orderly stop. Those of the gateway's own interface are always set."),
     key(Gateway, "path_mtu", within(576, 65_535), "1500",
         "MTU in bytes of the path between the gateways; what fits into a tunnel follows from it."),
     key(Gateway, "clamp_mss", Kind::Boolean, "`true`",

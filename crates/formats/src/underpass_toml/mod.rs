@@ -52,6 +52,8 @@ pub struct HostSettings {
     pub metrics: Option<SocketAddr>,
     /// Where is kept what survives a restart, where the file says so.
     pub state_directory: Option<String>,
+    /// Set the machine's settings that connections need.
+    pub manage_sysctls: bool,
 }
 
 /// What an orderly stop does with the routes that keep protected traffic from leaving in clear.

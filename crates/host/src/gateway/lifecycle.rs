@@ -2,6 +2,7 @@
 
 use super::GatewayError;
 use super::serve::Gateway;
+use super::sysctl;
 use crate::sd_notify::State;
 use engine::desired::DesiredState;
 use engine::record::Level;
@@ -94,9 +95,23 @@ impl Gateway {
         self.configured = desired;
         self.forget_unconfigured();
         self.engine.apply(filled, now);
+        self.check_sysctls();
         self.check_sources(now);
         self.carry_out(now);
         Ok(())
+    }
+
+    /// Settings of the machine that are not as the connections need them: set where that is asked for, else told.
+    fn check_sysctls(&mut self) {
+        let unmet = sysctl::unmet(&self.configured);
+        let told: Vec<String> = match &mut self.sysctls {
+            Some(sysctls) if !unmet.is_empty() => sysctls.manage(&unmet),
+            Some(_) => Vec::new(),
+            None => unmet.iter().map(|(need, found)| need.told(found)).collect(),
+        };
+        for text in told {
+            self.note(Level::Warn, "sysctl", &text);
+        }
     }
 
     /// A connection whose configuration did not change stays with the addresses it is up with, whatever its names say now.

@@ -24,6 +24,7 @@ mod routes;
 mod run;
 mod serve;
 mod sockets;
+mod sysctl;
 
 pub use run::run;
 
@@ -56,6 +57,8 @@ pub struct Options {
     pub metrics: Option<SocketAddr>,
     /// Where baselines are kept, if anywhere.
     pub state: Option<PathBuf>,
+    /// Set what the gateway needs of the machine's settings, and give it back; else it is only told.
+    pub manage_sysctls: bool,
     /// Write the log as JSON lines.
     pub json_log: bool,
     /// Reads the configuration again; the error is what to tell the operator.

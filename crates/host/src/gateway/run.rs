@@ -8,6 +8,7 @@ use super::outbound::Shared;
 use super::routes::KernelRoutes;
 use super::serve::{CONTROL, Gateway};
 use super::sockets::Sockets;
+use super::sysctl::{self, Sysctls};
 use super::{GatewayError, Options, WORKER_QUEUE, inbound, io_error, outbound};
 use crate::clock::Clock;
 use crate::control::ControlServer;
@@ -69,8 +70,9 @@ pub fn run(options: Options) -> Result<(), GatewayError> {
         None => None,
     };
     let (observing, trouble) = Observing::start(options.state.clone(), scrapes, Instant::now());
+    let failed = sysctl::set_own(&options.interface);
     let (mut gateway, desired) = build(options, &shared, &settings, (routes, mtu), (poller, control), observing)?;
-    for warning in warnings.iter().chain(&trouble) {
+    for warning in warnings.iter().chain(&trouble).chain(&failed) {
         gateway.note(Level::Warn, "limited", warning);
     }
     let now = gateway.clock.read().now;
@@ -79,6 +81,7 @@ pub fn run(options: Options) -> Result<(), GatewayError> {
     let workers = start_workers(&queue, &shared, &wakers)?;
     let result = gateway.serve(&signals, &shared.engine_waker, &from_workers);
     gateway.save_baselines();
+    gateway.sysctls.iter_mut().for_each(Sysctls::restore);
     shared.stop.store(true, Ordering::Relaxed);
     wakers.iter().for_each(Waker::wake);
     for worker in workers {
@@ -132,6 +135,7 @@ fn build(
         capture: None,
         tap: Arc::clone(&shared.tap),
         observing,
+        sysctls: options.manage_sysctls.then(|| Sysctls::start(options.state.as_deref())),
         waker: shared.engine_waker.clone(),
         drops: Arc::clone(&shared.drops),
         version: options.version,

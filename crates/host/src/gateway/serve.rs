@@ -6,6 +6,7 @@ use super::names::Names;
 use super::observe::Observing;
 use super::routes::KernelRoutes;
 use super::sockets::Sockets;
+use super::sysctl::Sysctls;
 use super::{GatewayError, WORKER_QUEUE, WorkerMessage, io_error, outbound};
 use crate::batch::ReceiveBatch;
 use crate::clock::Clock;
@@ -57,6 +58,7 @@ pub(super) struct Gateway {
     pub(super) capture: Option<Capture>,
     pub(super) tap: Arc<Tap>,
     pub(super) observing: Observing,
+    pub(super) sysctls: Option<Sysctls>,
     pub(super) waker: Waker,
     pub(super) drops: Arc<DropCounters>,
     pub(super) version: &'static str,

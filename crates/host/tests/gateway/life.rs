@@ -11,6 +11,7 @@ pub const TESTS: &[Test] = &[
     ("a_gateway_that_loses_its_interface_ends_behind_the_wall", a_gateway_that_loses_its_interface_ends),
     ("a_broken_file_changes_nothing_on_reload", a_broken_file_changes_nothing),
     ("a_reload_touches_only_what_changed", a_reload_touches_only_what_changed),
+    ("settings_of_the_machine_are_told_or_managed_and_given_back", settings_are_told_or_managed),
 ];
 
 /// What happens to a datagram for the other inside now.
@@ -106,4 +107,44 @@ fn a_reload_touches_only_what_changed() {
     assert_eq!((walls(), a.child()["spi_in"].clone()), (1, spi));
     assert_eq!(a.events("reloaded").len(), 2);
     lab::wait_for_traffic(&a, &b);
+}
+
+/// A setting in the namespace of a site.
+fn sysctl(site: &Site, path: &str) -> String {
+    let path = format!("/proc/sys/net/{path}");
+    site.namespace.run(|| fs::read_to_string(path).unwrap().trim().to_owned()).unwrap()
+}
+
+fn set_sysctl(site: &Site, path: &str, value: &str) {
+    let path = format!("/proc/sys/net/{path}");
+    site.namespace.run(|| fs::write(path, value).unwrap()).unwrap();
+}
+
+fn settings_are_told_or_managed() {
+    const RP: &str = "ipv4/conf/all/rp_filter";
+    const FORWARD: &str = "ipv4/ip_forward";
+    let (mut a, _b) = lab::pair("", "");
+    set_sysctl(&a, RP, "1");
+    set_sysctl(&a, FORWARD, "0");
+    a.write_config(&lab::ENDS_A, "", "", "");
+    a.start();
+    until("both are told", || (a.events("sysctl").len() == 2).then_some(()));
+    assert_eq!((sysctl(&a, RP), sysctl(&a, FORWARD)), ("1".to_owned(), "0".to_owned()), "told only");
+    assert_eq!(sysctl(&a, "ipv4/conf/up0/rp_filter"), "0", "our own interface");
+    a.signal("TERM");
+    a.wait();
+
+    let state = a.folder.join("state");
+    fs::create_dir_all(&state).unwrap();
+    let managed = format!("sysctls = \"manage\"\nstate_directory = \"{}\"", state.display());
+    a.write_config(&lab::ENDS_A, &managed, "", "");
+    a.start();
+    until("they are set", || (sysctl(&a, RP) == "2" && sysctl(&a, FORWARD) == "1").then_some(()));
+    a.kill();
+    a.start();
+    a.signal("TERM");
+    assert!(a.wait().success(), "{}", a.log());
+    let found = (sysctl(&a, RP), sysctl(&a, FORWARD));
+    assert_eq!(found, ("1".to_owned(), "0".to_owned()), "what the first one found, though it crashed in between");
+    assert!(!state.join("sysctl.json").exists());
 }

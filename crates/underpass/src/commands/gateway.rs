@@ -98,6 +98,7 @@ fn serve(args: &Args, loaded: Loaded) -> Result<Exit, Failure> {
         keep_unreachable: loaded.host.unreachable_on_stop == UnreachableOnStop::Keep,
         metrics: loaded.host.metrics,
         state: state(loaded.host.state_directory),
+        manage_sysctls: loaded.host.manage_sysctls,
         json_log: args.json,
         reload: Box::new(move || reload(&origin, &running)),
         version: env!("CARGO_PKG_VERSION"),
@@ -125,7 +126,7 @@ fn reload(origin: &Origin, running: &HostSettings) -> Result<DesiredState, Strin
     })?;
     complain(&loaded.warnings);
     if loaded.host != *running {
-        let keys = "interface, listen, socket, metrics, state_directory and unreachable_on_stop";
+        let keys = "interface, listen, socket, metrics, state_directory, sysctls and unreachable_on_stop";
         // Nobody reads standard error: nothing to be done.
         let _ = writeln!(std::io::stderr(), "warning: changes of {keys} take effect when the gateway is restarted");
     }
