@@ -130,6 +130,7 @@ fn build(
         journal: Journal::new(options.json_log, now),
         followers: Vec::new(),
         capture: None,
+        hearing: None,
         tap: Arc::clone(&shared.tap),
         observing,
         waker: shared.engine_waker.clone(),
