@@ -231,10 +231,10 @@ mod tests {
         let udp = way("192.0.2.1:4500", "198.51.100.2:62001", true).packet(&payload).unwrap();
         assert_eq!((udp.len(), udp[1], udp[9]), (20 + 8 + 61, 0x2e, 17));
         assert!(verify_ipv4_header(&udp[..20]));
-        assert_eq!(verify_transport(&IpView::parse(&udp).unwrap()), Verdict::Correct);
+        assert_eq!(verify_transport(&IpView::parse(&udp).unwrap()), Verdict::Valid);
         let v6 = way("[2001:db8::1]:500", "[2001:db8::2]:500", true).packet(&payload).unwrap();
         assert_eq!(IpView::parse(&v6).unwrap().version(), IpVersion::V6);
-        assert_eq!(verify_transport(&IpView::parse(&v6).unwrap()), Verdict::Correct);
+        assert_eq!(verify_transport(&IpView::parse(&v6).unwrap()), Verdict::Valid);
         let esp = way("192.0.2.1:0", "198.51.100.2:0", false).packet(&payload).unwrap();
         assert_eq!((esp.len(), esp[9]), (20 + 61, 50));
         assert!(verify_ipv4_header(&esp[..20]));
