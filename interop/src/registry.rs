@@ -43,6 +43,8 @@ pub enum Need {
     IkeScan,
     /// The system's Python with scapy.
     Scapy,
+    /// tshark, which reads our captures.
+    Tshark,
     /// Our own binary with its `gateway` subcommand.
     Underpass,
     /// Files that others wrote, beside the project.
@@ -77,6 +79,7 @@ impl Need {
             }
             Self::Scapy => fails(SYSTEM_PYTHON, &["-c", "import scapy.layers.ipsec"])
                 .then(|| "no scapy (apt-get install python3-scapy)".to_owned()),
+            Self::Tshark => fails("tshark", &["--version"]).then(|| "no `tshark` (apt-get install tshark)".to_owned()),
             Self::Underpass => Underpass::missing(),
             Self::Samples => samples().is_none().then(|| format!("no samples ({SAMPLES_VARIABLE} names their folder)")),
         }

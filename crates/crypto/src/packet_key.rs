@@ -14,7 +14,7 @@
 //! computed once; sealing and opening take `&self`, so that several workers share one key.
 
 use crate::mac::MacKey;
-use crate::{Cipher, CryptoError, Integrity, ct_eq};
+use crate::{Cipher, CryptoError, Integrity, SecretBytes, ct_eq};
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{self, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hmac;
@@ -33,6 +33,9 @@ pub struct PacketKey {
     cipher: Cipher,
     integrity: Option<Integrity>,
     protection: Protection,
+    /// The cipher's part of what `protection` was made of, salt included. A key schedule holds it as well, but does not give it
+    /// back; the key of the MAC is kept nowhere.
+    cipher_key: SecretBytes,
 }
 
 /// A packet buffer in its three parts.
@@ -86,12 +89,17 @@ impl PacketKey {
             Cipher::AesGcm16_256 => aead(&aead::AES_256_GCM, encryption_key)?,
             Cipher::ChaCha20Poly1305 => aead(&aead::CHACHA20_POLY1305, encryption_key)?,
         };
-        Ok(Self { cipher, integrity, protection })
+        Ok(Self { cipher, integrity, protection, cipher_key: SecretBytes::from(encryption_key) })
     }
 
     /// The cipher.
     pub const fn cipher(&self) -> Cipher {
         self.cipher
+    }
+
+    /// The cipher's key with its salt, for an export that an operator asked for: it decrypts what this key protected.
+    pub const fn cipher_key(&self) -> &SecretBytes {
+        &self.cipher_key
     }
 
     /// The separate integrity algorithm; `None` with an AEAD.

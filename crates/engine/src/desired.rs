@@ -90,11 +90,19 @@ pub struct GatewaySettings {
     pub clamp_mss: bool,
     /// MTU of the path between gateways, in bytes (1500).
     pub path_mtu: u16,
+    /// Whether root may ask for keys to decrypt a capture with.
+    pub key_export: bool,
 }
 
 impl Default for GatewaySettings {
     fn default() -> Self {
-        GatewaySettings { endpoint: EndpointConfig::default(), icmp_source: None, clamp_mss: true, path_mtu: 1500 }
+        GatewaySettings {
+            endpoint: EndpointConfig::default(),
+            icmp_source: None,
+            clamp_mss: true,
+            path_mtu: 1500,
+            key_export: true,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ pub mod choice;
 pub mod desired;
 mod engine;
 pub mod failover;
+mod key_export;
 pub mod path;
 mod path_mtu;
 pub mod reason;
@@ -28,6 +29,7 @@ pub mod trace;
 pub mod traffic;
 
 pub use engine::{Engine, Output};
+pub use key_export::{EspKeyExport, KeyExport};
 pub use table::ForwardingTable;
 
 #[cfg(test)]

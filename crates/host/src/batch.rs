@@ -274,6 +274,14 @@ impl SendBatch {
         }
     }
 
+    /// The datagrams in the order in which they are sent, each with where it goes.
+    pub fn iter(&self) -> impl Iterator<Item = (&Destination, &[u8])> {
+        self.runs.iter().flat_map(|run| {
+            let bytes = self.data.get(run.start..run.start + run.len).unwrap_or_default();
+            bytes.chunks(run.segment_len.max(1)).map(|datagram| (&run.to, datagram))
+        })
+    }
+
     /// Takes back the datagram appended last (its sealing failed).
     pub fn undo_append(&mut self) {
         let Some(run) = self.runs.last_mut() else {

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crypto::{CryptoError, Integrity, PacketKey};
+use crypto::{CryptoError, Integrity, PacketKey, SecretBytes};
 use packet::{FlowKey, IpVersion, IpView};
 
 use crate::drop_reason::DropReason;
@@ -132,6 +132,12 @@ impl InboundSa {
     #[must_use]
     pub const fn suite(&self) -> EspSuite {
         self.suite
+    }
+
+    /// The cipher's key with its salt, for an export that an operator asked for.
+    #[must_use]
+    pub const fn cipher_key(&self) -> &SecretBytes {
+        self.key.cipher_key()
     }
 
     /// What it may carry.

@@ -12,7 +12,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crypto::{CbcIv, PacketKey};
+use crypto::{CbcIv, PacketKey, SecretBytes};
 use packet::IpVersion;
 
 use crate::drop_reason::DropReason;
@@ -119,6 +119,12 @@ impl OutboundSa {
     #[must_use]
     pub const fn suite(&self) -> EspSuite {
         self.suite
+    }
+
+    /// The cipher's key with its salt, for an export that an operator asked for.
+    #[must_use]
+    pub const fn cipher_key(&self) -> &SecretBytes {
+        self.key.cipher_key()
     }
 
     /// What the outer header says.

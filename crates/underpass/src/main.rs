@@ -7,6 +7,7 @@ mod duration;
 mod exit;
 mod files;
 mod foreign;
+mod key_tables;
 mod normal;
 mod sequence;
 mod table;

@@ -226,7 +226,51 @@ fn log_and_capture_pass_on_what_the_gateway_streams() {
     assert_eq!(fs::read(&file).unwrap(), [0, 1, 2, 3]);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(gateway.run(&["capture", "-o", "-"]).stdout, [0, 1, 2, 3]);
-    assert_eq!(gateway.commands()[2], json!({"command": "capture", "connection": null, "milliseconds": 2000}));
+    assert_eq!(
+        gateway.commands()[2],
+        json!({"command": "capture", "connection": null, "milliseconds": 2000, "view": "outside"})
+    );
+}
+
+#[test]
+fn a_capture_takes_what_was_asked_for_and_keys_only_into_a_folder_that_is_safe() {
+    let gateway = Script::new(|request| match request["command"].as_str() {
+        Some("capture") => vec![
+            json!({"ok": true, "result": null}),
+            json!({"keys": {"esp_sa": ["a line", "another"], "ikev2_decryption_table": ["x,y"], "not_written": ["one SA"]}}),
+            json!({"keys": {"esp_sa": ["a line", "a\nforged line"]}}),
+            json!({"end": {"packets": 7, "lost": 1}}),
+        ],
+        _ => vec![json!({"ok": true, "result": status()})],
+    });
+    let (file, folder) = (gateway.directory.0.join("x.pcapng"), gateway.directory.0.join("keys"));
+    let (file, keys) = (file.to_str().unwrap(), folder.to_str().unwrap());
+    let views = [("--decrypt", "both"), ("--inside-only", "inside")];
+    for (index, (option, view)) in views.into_iter().enumerate() {
+        assert_eq!(code(&gateway.run(&["capture", "-o", file, option])), 0);
+        assert_eq!(gateway.commands()[index]["view"], view);
+        assert!(gateway.commands()[index].get("keys").is_none(), "keys are asked for only when wanted");
+    }
+    let output = gateway.run(&["capture", "--keys", keys, "--json"]);
+    let summary: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&summary["packets"], &summary["lost"], &summary["file"]), (&json!(7), &json!(1), &Value::Null));
+    assert_eq!(summary["keys"], json!({"directory": keys, "lines": 3, "not_written": ["one SA"]}));
+    let last = gateway.commands().pop().unwrap();
+    assert_eq!((&last["view"], &last["keys"]), (&json!("none"), &json!(true)));
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&folder.join("esp_sa"))), (0o700, 0o600));
+    assert_eq!(fs::read_to_string(folder.join("esp_sa")).unwrap(), "a line\nanother\n");
+    let said = stdout(&gateway.run(&["capture", "--keys", keys]));
+    assert!(said.contains("0 lines of keys") && said.contains("no key written: one SA"), "{said}");
+
+    let asked = gateway.commands().len();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o770)).unwrap();
+    let refused = gateway.run(&["capture", "--keys", keys]);
+    assert_eq!(code(&refused), 2);
+    assert!(stderr(&refused).contains("others may change"), "{}", stderr(&refused));
+    assert_eq!(code(&gateway.run(&["capture", "--keys", file])), 2);
+    assert_eq!(gateway.commands().len(), asked, "nothing is asked for that cannot be written");
+    assert_eq!(code(&gateway.run(&["capture"])), 2, "neither a file nor keys");
 }
 
 const CONFIG: &str = include_str!("../../../examples/underpass.toml");

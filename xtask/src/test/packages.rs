@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Peers and tools of the labs.
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 12] = [
     "strongswan-charon",
     "strongswan-swanctl",
     "libcharon-extra-plugins",
@@ -17,6 +17,7 @@ const PACKAGES: [&str; 11] = [
     "iproute2",
     "nftables",
     "tcpdump",
+    "tshark",
     "python3-scapy",
     "ike-scan",
     "iperf3",

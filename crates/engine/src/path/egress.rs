@@ -28,9 +28,16 @@ pub struct Egress<'a> {
 impl Egress<'_> {
     /// Handles one packet as a TUN device gives it. Its TCP MSS option may be changed.
     pub fn handle(&mut self, header: &VnetHeader, packet: &mut [u8], out: &mut impl Outgoing) {
-        if let Err(reason) = self.try_handle(header, packet, out) {
-            self.drops.count(reason);
-        }
+        // Whoever only forwards needs no more than the counter.
+        let _ = self.judge(header, packet, out);
+    }
+
+    /// As [`Self::handle`], for whoever wants to know what became of it. `Ok` is sealed, or kept until its tunnel is up.
+    ///
+    /// # Errors
+    /// Why it was dropped; it is counted.
+    pub fn judge(&mut self, header: &VnetHeader, packet: &mut [u8], out: &mut impl Outgoing) -> Result<(), DropReason> {
+        self.try_handle(header, packet, out).inspect_err(|reason| self.drops.count(*reason))
     }
 
     fn try_handle(

@@ -26,13 +26,15 @@ impl Ingress<'_> {
     /// Opens one ESP packet in place; returns where in `esp` the inner packet is. `path` is where it came in, `None` for
     /// plain ESP; `tos` is the outer header's.
     pub fn handle(&mut self, esp: &mut [u8], path: Option<Path>, tos: u8) -> Option<Range<usize>> {
-        match self.try_handle(esp, path, tos) {
-            Ok(inner) => Some(inner),
-            Err(reason) => {
-                self.drops.count(reason);
-                None
-            }
-        }
+        self.judge(esp, path, tos).ok()
+    }
+
+    /// As [`Self::handle`], for whoever wants to know what became of it.
+    ///
+    /// # Errors
+    /// Why it was dropped; it is counted.
+    pub fn judge(&mut self, esp: &mut [u8], path: Option<Path>, tos: u8) -> Result<Range<usize>, DropReason> {
+        self.try_handle(esp, path, tos).inspect_err(|reason| self.drops.count(*reason))
     }
 
     fn try_handle(&mut self, esp: &mut [u8], path: Option<Path>, tos: u8) -> Result<Range<usize>, DropReason> {

@@ -57,6 +57,9 @@ pub(crate) fn read(section: Option<Section>, report: &mut Report) -> (GatewaySet
     if let Some(clamp) = section.boolean("clamp_mss", report) {
         settings.clamp_mss = clamp;
     }
+    if let Some(word) = section.word("key_export", report) {
+        settings.key_export = word.value != "off";
+    }
     if let Some(word) = section.word("unreachable_on_stop", report) {
         host.unreachable_on_stop =
             if word.value == "keep" { UnreachableOnStop::Keep } else { UnreachableOnStop::Remove };

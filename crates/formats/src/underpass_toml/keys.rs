@@ -187,6 +187,8 @@ pub const KEYS: &[Key] = &[
         "MTU in bytes of the path between the gateways; what fits into a tunnel follows from it."),
     key(Gateway, "clamp_mss", Kind::Boolean, "`true`",
         "Lower the MSS of TCP connections through a tunnel to what fits."),
+    key(Gateway, "key_export", Kind::OneOf(&["root", "off"]), "`\"root\"`",
+        "Whether `underpass capture --keys` may be answered, which gives out the keys that decrypt the traffic: `root` to root and to the user that the gateway runs as, `off` to nobody."),
     key(Gateway, "unreachable_on_stop", Kind::OneOf(&["remove", "keep"]), "`\"remove\"`",
         "What an orderly stop does with the unreachable routes that keep protected traffic from leaving in clear. A crash always leaves them."),
     key(Connection, "local_address", Kind::Text("IP address"), "chosen by route; any as responder",

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{BACKLOG_MAX, CLIENTS_MAX, ControlError, REQUEST_MAX};
 use crate::poll::{Interest, Poller, Ready, Token};
+use crate::sys::socket;
 
 /// Owner and group may control the gateway.
 const MODE: u32 = 0o660;
@@ -104,6 +106,12 @@ impl ControlServer {
             .get(client.slot)
             .and_then(Option::as_ref)
             .is_some_and(|found| found.generation == client.generation)
+    }
+
+    /// The user that connected, as the kernel tells; `None` when the client has gone.
+    pub fn user(&self, client: ClientId) -> Option<u32> {
+        let found = self.clients.get(client.slot)?.as_ref().filter(|found| found.generation == client.generation)?;
+        socket::peer_user(found.stream.as_fd()).ok()
     }
 
     /// Does what there is to do for a token of this server, and returns the requests that came. Lines that are no JSON have been

@@ -1,9 +1,12 @@
-//! Captures of decrypted traffic: inner packets as they enter and leave tunnels, as pcapng, to one client of the control
-//! socket at a time.
+//! Captures: outer packets as they are on the wire, and inner ones as they enter and leave tunnels, as pcapng, to one client of
+//! the control socket at a time.
 //!
-//! Workers look at one pointer per batch; only while a capture runs do they copy packets, into a bounded queue. A capture ends
-//! after its time or its packets, whichever is first, or when the client hangs up, and the log tells of both ends.
+//! Workers look at one pointer per batch; only while a capture runs do they copy packets, into a bounded queue. What is dropped
+//! is copied too, with the reason. A capture ends after its time or its packets, whichever is first, or when the client hangs
+//! up, and the log tells of both ends.
 
+use super::key_export::KeyFeed;
+use super::outer::{Note, Way};
 use crate::capture::{CaptureInterface, CaptureWriter, Direction};
 use crate::control::ClientId;
 use crate::poll::Waker;
@@ -11,13 +14,14 @@ use arc_swap::ArcSwapOption;
 use ike::config::PeerName;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Packets that may wait for the engine thread; more are counted and lost, for the traffic does not wait.
-const QUEUE: usize = 1024;
+const QUEUE: usize = 2048;
 /// Bytes of pcapng in one answer line, about: the client reads as they come.
 const PIECE: usize = 256 * 1024;
 /// Pieces at a time, so that they fit what may wait for a client.
@@ -31,11 +35,21 @@ pub(super) const MOST: u64 = 10_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Tap(ArcSwapOption<Running>);
 
+/// Which packets a capture takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct View {
+    /// IKE and ESP.
+    pub(super) outside: bool,
+    /// What is in ESP.
+    pub(super) inside: bool,
+}
+
 /// A capture that runs, as workers see it.
 #[derive(Debug)]
 pub(super) struct Running {
     /// Of these connections; `None`: of all.
     connections: Option<Vec<PeerName>>,
+    view: View,
     sender: SyncSender<Captured>,
     waker: Waker,
     /// The engine thread has been woken and has not looked yet: one wake-up is enough for many packets.
@@ -44,13 +58,32 @@ pub(super) struct Running {
     lost: AtomicU64,
 }
 
+/// Whose a packet is, as far as a worker can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// This connection's.
+    Peer(PeerName),
+    /// No SA is known; it is to or from this address.
+    Address(IpAddr),
+    /// Nobody's: inner packets that no policy is for.
+    Nobody,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Side {
+    Outside,
+    Inside,
+}
+
 /// A packet on its way into the file.
 #[derive(Debug)]
 struct Captured {
-    peer: PeerName,
+    whose: Whose,
+    side: Side,
     direction: Direction,
     time: SystemTime,
     packet: Vec<u8>,
+    note: Note,
 }
 
 impl Tap {
@@ -62,13 +95,55 @@ impl Tap {
 
 impl Running {
     /// Whether packets of a connection are wanted.
-    pub(super) fn wants(&self, peer: &PeerName) -> bool {
+    fn wants(&self, peer: &PeerName) -> bool {
         self.connections.as_ref().is_none_or(|wanted| wanted.contains(peer))
     }
 
+    /// Whether outer packets are wanted of whom they are of. Of whom it is not known, that is for the engine thread to say.
+    pub(super) fn wants_outside(&self, whose: &Whose) -> bool {
+        self.view.outside && self.may_want(whose)
+    }
+
+    /// Whether inner packets are.
+    pub(super) fn wants_inside(&self, whose: &Whose) -> bool {
+        self.view.inside && self.may_want(whose)
+    }
+
+    fn may_want(&self, whose: &Whose) -> bool {
+        match whose {
+            Whose::Peer(peer) => self.wants(peer),
+            Whose::Address(_) => true,
+            Whose::Nobody => self.connections.is_none(),
+        }
+    }
+
+    /// Takes an outer packet: where it went, and what UDP or IP carried.
+    pub(super) fn take_outside(&self, whose: Whose, direction: Direction, way: &Way, payload: &[u8], note: Note) {
+        self.take_outside_of(SystemTime::now(), whose, direction, way, payload, note);
+    }
+
+    /// As [`Self::take_outside`], of an earlier moment.
+    pub(super) fn take_outside_of(
+        &self,
+        time: SystemTime,
+        whose: Whose,
+        direction: Direction,
+        way: &Way,
+        payload: &[u8],
+        note: Note,
+    ) {
+        if let Some(packet) = way.packet(payload) {
+            self.take(Captured { whose, side: Side::Outside, direction, time, packet, note });
+        }
+    }
+
     /// Takes a copy of an inner packet.
-    pub(super) fn take(&self, peer: &PeerName, direction: Direction, packet: &[u8]) {
-        let captured = Captured { peer: peer.clone(), direction, time: SystemTime::now(), packet: packet.to_vec() };
+    pub(super) fn take_inside(&self, whose: Whose, direction: Direction, packet: &[u8], note: Note) {
+        let (time, packet) = (SystemTime::now(), packet.to_vec());
+        self.take(Captured { whose, side: Side::Inside, direction, time, packet, note });
+    }
+
+    fn take(&self, captured: Captured) {
         if self.sender.try_send(captured).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         } else if !self.woken.swap(true, Ordering::AcqRel) {
@@ -82,6 +157,9 @@ pub(super) struct Request {
     pub(super) client: ClientId,
     /// Of these connections; `None`: of all.
     pub(super) connections: Option<Vec<PeerName>>,
+    pub(super) view: View,
+    /// Keys as well.
+    pub(super) keys: Option<KeyFeed>,
     pub(super) packets: u64,
     pub(super) duration: Duration,
 }
@@ -91,9 +169,11 @@ pub(super) struct Capture {
     pub(super) client: ClientId,
     pub(super) until: Instant,
     pub(super) taken: u64,
+    pub(super) keys: Option<KeyFeed>,
     left: u64,
     writer: CaptureWriter<Vec<u8>>,
-    interfaces: BTreeMap<PeerName, CaptureInterface>,
+    /// By name and side; the empty name is nobody's.
+    interfaces: BTreeMap<(String, Side), CaptureInterface>,
     packets: Receiver<Captured>,
     running: Arc<Running>,
     tap: Arc<Tap>,
@@ -112,16 +192,21 @@ impl Capture {
         let writer = CaptureWriter::new(Vec::new(), &format!("underpass {version}"))?;
         let running = Arc::new(Running {
             connections: request.connections,
+            view: request.view,
             sender,
             waker: waker.clone(),
             woken: AtomicBool::new(false),
             lost: AtomicU64::new(0),
         });
-        tap.0.store(Some(Arc::clone(&running)));
+        // Who takes keys alone needs nothing of the workers.
+        if request.view.outside || request.view.inside {
+            tap.0.store(Some(Arc::clone(&running)));
+        }
         Ok(Capture {
             client: request.client,
             until: now + request.duration.min(LONGEST),
             taken: 0,
+            keys: request.keys,
             left: request.packets.min(MOST),
             writer,
             interfaces: BTreeMap::new(),
@@ -131,8 +216,13 @@ impl Capture {
         })
     }
 
-    /// The next pieces of the file, in base64, from what has come meanwhile.
-    pub(super) fn pieces(&mut self) -> Vec<String> {
+    /// Whether it is of a connection.
+    pub(super) fn wants(&self, peer: &PeerName) -> bool {
+        self.running.wants(peer)
+    }
+
+    /// The next pieces of the file, in base64, from what has come meanwhile. `at` names the connections with a peer at an address.
+    pub(super) fn pieces(&mut self, at: impl Fn(IpAddr) -> Vec<PeerName>) -> Vec<String> {
         let mut pieces = Vec::new();
         // Before looking: a packet that comes from now on wakes us again.
         self.running.woken.store(false, Ordering::Release);
@@ -142,10 +232,11 @@ impl Capture {
                 break;
             }
             let Ok(captured) = self.packets.try_recv() else { break };
+            let Some(name) = self.name_of(&captured.whose, &at) else { continue };
             self.left -= 1;
             self.taken += 1;
             // Writing to memory does not fail.
-            let _ = self.write(&captured);
+            let _ = self.write(name, &captured);
             if self.writer.out_mut().len() >= PIECE {
                 pieces.push(self.piece());
             }
@@ -166,17 +257,40 @@ impl Capture {
         self.left == 0 || self.until <= now
     }
 
-    fn write(&mut self, captured: &Captured) -> io::Result<()> {
-        let interface = match self.interfaces.get(&captured.peer) {
+    /// What the interface of a packet is called after; `None` for a packet of a connection that nobody asked for. An address
+    /// that several connections have gives the packet to the first of them that is captured.
+    fn name_of(&self, whose: &Whose, at: &impl Fn(IpAddr) -> Vec<PeerName>) -> Option<String> {
+        match whose {
+            Whose::Peer(peer) => self.wants(peer).then(|| peer.to_string()),
+            Whose::Address(address) => {
+                let found = at(*address).into_iter().find(|peer| self.wants(peer));
+                found.map(|peer| peer.to_string()).or_else(|| self.name_of(&Whose::Nobody, at))
+            }
+            Whose::Nobody => self.running.connections.is_none().then(String::new),
+        }
+    }
+
+    fn write(&mut self, name: String, captured: &Captured) -> io::Result<()> {
+        let key = (name, captured.side);
+        let interface = match self.interfaces.get(&key) {
             Some(interface) => *interface,
             None => {
-                let name = format!("{} inside", captured.peer);
-                let made = self.writer.add_interface(&name, "before encryption, after decryption")?;
-                self.interfaces.insert(captured.peer.clone(), made);
+                let whose = if key.0.is_empty() { "no connection" } else { &key.0 };
+                let made = match captured.side {
+                    Side::Outside => self.writer.add_interface(
+                        &format!("{whose} outside"),
+                        "IKE and ESP; IP and UDP headers made from what the sockets tell",
+                    )?,
+                    Side::Inside => {
+                        self.writer.add_interface(&format!("{whose} inside"), "before encryption, after decryption")?
+                    }
+                };
+                self.interfaces.insert(key, made);
                 made
             }
         };
-        self.writer.packet(interface, captured.time, captured.direction, &captured.packet, "")
+        let comment = captured.note.to_string();
+        self.writer.packet(interface, captured.time, captured.direction, &captured.packet, &comment)
     }
 
     fn piece(&mut self) -> String {

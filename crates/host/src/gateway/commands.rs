@@ -1,27 +1,22 @@
 //! The control socket's commands: one JSON object in, one out (`underpass status`, `up`, `down`, …).
 
-use super::capture::{self, Capture};
 use super::serve::Gateway;
 use crate::control::{ClientId, Request};
 use engine::Engine;
-use engine::record::Level;
 use ike::CommandError;
 use ike::config::{ChildName, PeerName};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
-
-/// How long a capture lasts that does not say.
-const DEFAULT_CAPTURE: Duration = Duration::from_secs(10);
+use std::time::Instant;
 
 /// What is wrong with a request.
-struct Refusal {
+pub(super) struct Refusal {
     code: &'static str,
     message: String,
     hint: Option<String>,
 }
 
 impl Refusal {
-    fn new(code: &'static str, message: impl Into<String>) -> Refusal {
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Refusal {
         Refusal { code, message: message.into(), hint: None }
     }
 }
@@ -106,7 +101,7 @@ impl Gateway {
     }
 
     /// The tunnels of a connection that has several; of any other, itself.
-    fn tunnels_of(&self, name: &PeerName) -> Vec<PeerName> {
+    pub(super) fn tunnels_of(&self, name: &PeerName) -> Vec<PeerName> {
         let group = self.configured.groups.get(name);
         group.map_or_else(|| vec![name.clone()], |group| group.peers().cloned().collect())
     }
@@ -126,33 +121,6 @@ impl Gateway {
         }
         result?;
         Ok(json!({"asked": peer.to_string()}))
-    }
-
-    /// `{"command":"capture","connection":NAME or null,"seconds":N,"packets":N}`, or `"milliseconds"`. After the answer come lines
-    /// `{"pcapng":"base64"}`, each the next piece of the file, until the connection ends.
-    fn begin_capture(&mut self, client: ClientId, request: &Value, now: Instant) -> Result<Value, Refusal> {
-        if self.capture.is_some() {
-            return Err(Refusal::new("busy", "a capture is running already: one at a time"));
-        }
-        let connection = request.get("connection").and_then(Value::as_str).map(PeerName::from);
-        let connections = connection.as_ref().map(|name| self.tunnels_of(name));
-        let unknown = |peer: &&PeerName| !self.configured.connections.contains_key(*peer);
-        if let Some(peer) = connections.iter().flatten().find(unknown) {
-            return Err(CommandError::UnknownPeer(peer.clone()).into());
-        }
-        let number = |name: &str| request.get(name).and_then(Value::as_u64);
-        let seconds = number("seconds").map(Duration::from_secs);
-        let duration = number("milliseconds").map(Duration::from_millis).or(seconds).unwrap_or(DEFAULT_CAPTURE);
-        let packets = number("packets").unwrap_or(capture::MOST);
-        let whose = connection.as_ref().map_or("all connections".to_owned(), ToString::to_string);
-        let request = capture::Request { client, connections, packets, duration };
-        let started = Capture::start(request, &self.tap, &self.waker, self.version, now);
-        self.capture = Some(started.map_err(|error| Refusal::new("capture", error.to_string()))?);
-        let limit = duration.min(capture::LONGEST);
-        // Whoever reads the log must be able to see that somebody read the traffic.
-        let text = format!("capture of decrypted traffic of {whose} began, for {} s at most", limit.as_secs_f32());
-        self.note(Level::Warn, "capture_started", &text);
-        Ok(json!({"seconds": limit.as_secs_f64(), "packets": packets.min(capture::MOST)}))
     }
 
     fn status(&self, now: Instant) -> Value {

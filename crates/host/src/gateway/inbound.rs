@@ -1,10 +1,11 @@
 //! The inbound worker: receives ESP in batches, opens it in place, merges what belongs together, writes to the TUN device.
 //! IKE messages on the NAT-T port go to the engine.
 
-use super::capture::Running;
+use super::capture::{Running, Whose};
 use super::outbound::Shared;
+use super::outer::{Note, Way, told};
 use super::{WorkerMessage, io_error};
-use crate::batch::ReceiveBatch;
+use crate::batch::{ReceiveBatch, Received};
 use crate::capture::Direction;
 use crate::esp_socket::EspSocket;
 use crate::poll::{Interest, Poller, Ready, Token, Waker};
@@ -130,17 +131,24 @@ impl Inbound {
                 let end = (start + step).min(span.end);
                 let Some(datagram) = arena.get_mut(start..end) else { break };
                 match (path, demux(datagram)) {
-                    (Some(_), Demux::Keepalive) => {}
+                    (Some(path), Demux::Keepalive) => {
+                        if let Some(capture) = &capture {
+                            let (whose, way) = (Whose::Address(path.remote.ip()), Way::inbound(&path, received.tos));
+                            take_out(capture, whose, &way, datagram, Note::Keepalive);
+                        }
+                    }
                     (Some(path), Demux::Ike(message)) => {
                         told |= shared.to_engine.try_send(WorkerMessage::Ike(path, message.to_vec())).is_ok();
                     }
                     (_, Demux::Ike(_) | Demux::Keepalive | Demux::Esp(_) | Demux::ReservedSpi(_) | Demux::TooShort) => {
-                        let spi = datagram.first_chunk().and_then(|bytes| Spi::from_be_bytes(*bytes));
+                        // It is opened in place: what is to be seen as it came is copied first.
+                        let before = capture.as_ref().map(|capture| Before::of(capture, &table, received, datagram));
                         let mut ingress = Ingress { table: &table, drops: &shared.drops, feedback: &mut self.feedback };
-                        if let Some(inner) = ingress.handle(datagram, path, received.tos) {
-                            if let Some(capture) = &capture {
-                                copy_in(capture, &table, spi, datagram.get(inner.clone()).unwrap_or_default());
-                            }
+                        let outcome = ingress.judge(datagram, path, received.tos);
+                        if let (Some(capture), Some(before)) = (&capture, before) {
+                            before.take(capture, received, path, datagram, &outcome);
+                        }
+                        if let Ok(inner) = outcome {
                             self.inner.push(start + inner.start..start + inner.end);
                         }
                     }
@@ -158,11 +166,54 @@ impl Inbound {
     }
 }
 
-/// Hands a capture what came out of a tunnel.
-fn copy_in(capture: &Running, table: &ForwardingTable, spi: Option<Spi>, inner: &[u8]) {
-    let entry = spi.and_then(|spi| table.inbound.get(&spi));
-    if let Some(entry) = entry.filter(|entry| capture.wants(&entry.peer)) {
-        capture.take(&entry.peer, Direction::Inbound, inner);
+/// What a capture needs of an ESP packet from before it is opened.
+struct Before {
+    whose: Whose,
+    spi: Option<Spi>,
+    /// The packet as it came, where outer packets are wanted.
+    outer: Option<Vec<u8>>,
+}
+
+impl Before {
+    fn of(capture: &Running, table: &ForwardingTable, received: &Received, datagram: &[u8]) -> Before {
+        let spi = datagram.first_chunk().and_then(|bytes| Spi::from_be_bytes(*bytes));
+        let entry = spi.and_then(|spi| table.inbound.get(&spi));
+        let address = || Whose::Address(received.remote.ip());
+        let whose = entry.map_or_else(address, |entry| Whose::Peer(entry.peer.clone()));
+        let outer = capture.wants_outside(&whose).then(|| datagram.to_vec());
+        Before { whose, spi, outer }
+    }
+
+    /// Hands the capture the packet as it came, and what was in it.
+    fn take(
+        self,
+        capture: &Running,
+        received: &Received,
+        path: Option<Path>,
+        datagram: &[u8],
+        outcome: &Result<Range<usize>, DropReason>,
+    ) {
+        if let Some(outer) = self.outer {
+            let local = SocketAddr::new(told(received.local, received.remote.ip()), 0);
+            let plain = Path { local, remote: received.remote };
+            let way = Way { udp: path.is_some(), ..Way::inbound(&path.unwrap_or(plain), received.tos) };
+            let verdict = outcome.as_ref().map(|_| ()).map_err(|reason| *reason);
+            let note = Note::EspIn { start: Note::start(&outer), verdict };
+            capture.take_outside(self.whose.clone(), Direction::Inbound, &way, &outer, note);
+        }
+        if let Ok(inner) = outcome
+            && capture.wants_inside(&self.whose)
+        {
+            let inner = datagram.get(inner.clone()).unwrap_or_default();
+            capture.take_inside(self.whose, Direction::Inbound, inner, Note::InnerIn { spi: self.spi });
+        }
+    }
+}
+
+/// Hands a capture what came from outside and is not ESP.
+fn take_out(capture: &Running, whose: Whose, way: &Way, datagram: &[u8], note: Note) {
+    if capture.wants_outside(&whose) {
+        capture.take_outside(whose, Direction::Inbound, way, datagram, note);
     }
 }
 

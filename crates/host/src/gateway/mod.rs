@@ -15,16 +15,19 @@ mod capture;
 mod commands;
 mod inbound;
 mod journal;
+mod key_export;
 mod lifecycle;
 mod names;
 mod network;
 mod observe;
 mod outbound;
+mod outer;
 mod routes;
 mod run;
 mod serve;
 mod sockets;
 mod sysctl;
+mod watch;
 
 pub use run::run;
 

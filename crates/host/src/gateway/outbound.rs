@@ -2,7 +2,8 @@
 //!
 //! Run to completion: a packet is read, sealed where it is sent from, and sent, by one thread and without a queue between.
 
-use super::capture::{Running, Tap};
+use super::capture::{Running, Tap, Whose};
+use super::outer::{Note, Sent, Way, told};
 use super::sockets::Sockets;
 use super::{WorkerMessage, io_error};
 use crate::batch::{Destination, SendBatch};
@@ -13,9 +14,11 @@ use crate::udp::DontFragment;
 use arc_swap::ArcSwap;
 use engine::ForwardingTable;
 use engine::path::{Departure, Egress, Feedback, Outgoing};
-use ipsec::{Action, DropCounters, DropReason, Encapsulation};
+use ike::config::PeerName;
+use ipsec::{Action, DropCounters, DropReason, Encapsulation, Spi};
 use packet::flow_key;
 use packet::offload::{Segments, VNET_HEADER_LEN, VnetHeader};
+use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -26,6 +29,9 @@ use std::sync::mpsc::SyncSender;
 const BATCH_BYTES: usize = 320 * 1024;
 /// Super-packets read before what is sealed is sent.
 const READS_PER_BATCH: usize = 32;
+
+/// SAs remembered for a capture; of more, packets are known by the peer's address alone.
+const MOST_SENDERS: usize = 65_536;
 
 /// What outbound and inbound workers share.
 #[derive(Clone)]
@@ -65,6 +71,10 @@ pub(super) struct Batches {
     last: Option<(bool, usize)>,
     /// DF of what is in the batches: UDP, protocol 50.
     policies: [Vec<DontFragment>; 2],
+    /// The capture that runs, as of this batch.
+    capture: Option<Arc<Running>>,
+    /// Whose the SAs are that something was sealed with while it runs: an SPI alone is the peer's choice.
+    senders: BTreeMap<(Spi, IpAddr), PeerName>,
 }
 
 impl Batches {
@@ -77,7 +87,17 @@ impl Batches {
             drops: Arc::clone(drops),
             last: None,
             policies: [vec![DontFragment::Set; sockets.nat.len()], vec![DontFragment::Set; sockets.esp.len()]],
+            capture: None,
+            senders: BTreeMap::new(),
         }
+    }
+
+    /// Shows what is sent from now on to a capture, or no longer.
+    fn show_to(&mut self, capture: Option<Arc<Running>>) {
+        if capture.is_none() {
+            self.senders.clear();
+        }
+        self.capture = capture;
     }
 
     /// Sends everything.
@@ -108,6 +128,13 @@ impl Batches {
         let failures = report.iter().flat_map(|report| &report.failures);
         let too_big = failures.clone().any(|failure| failure.error.raw_os_error() == Some(libc::EMSGSIZE));
         let reason = if too_big { DropReason::TooBig } else { DropReason::SendFailed };
+        if let Some(capture) = &self.capture {
+            let port = if udp { self.sockets.nat.get(index).map(|socket| socket.local_address().port()) } else { None };
+            let refused = report.as_ref().map_or(0, |report| report.failed);
+            let dont_fragment = if udp { of_udp.get(index) } else { of_esp.get(index) } != Some(&DontFragment::Clear);
+            let departed = Departed { unsent, refused, reason, port, dont_fragment };
+            take_sealed(capture, &self.senders, batch, &departed);
+        }
         for _ in 0..unsent {
             self.drops.count(reason);
         }
@@ -186,6 +213,7 @@ impl Outbound {
     fn drain(&mut self, queue: &TunQueue, shared: &Shared) -> io::Result<bool> {
         let table = shared.table.load();
         let capture = shared.tap.running();
+        self.batches.show_to(capture.clone());
         let mut more = true;
         for _ in 0..READS_PER_BATCH {
             let mut header = [0; VNET_HEADER_LEN];
@@ -204,9 +232,7 @@ impl Outbound {
             };
             let Some(packet) = self.packet.get_mut(..len) else { continue };
             let Ok((header, _)) = VnetHeader::parse(&header) else { continue };
-            if let Some(capture) = &capture {
-                copy_out(capture, &table, &header, packet);
-            }
+            let before = capture.as_ref().and_then(|capture| Before::of(capture, &table, &header, packet));
             let mut egress = Egress {
                 table: &table,
                 drops: &shared.drops,
@@ -214,7 +240,13 @@ impl Outbound {
                 replies: &mut self.replies,
                 icmp_source: shared.icmp_source,
             };
-            egress.handle(&header, packet, &mut self.batches);
+            if let Some(before) = &before {
+                self.batches.remember(before.sender.as_ref());
+            }
+            let outcome = egress.judge(&header, packet, &mut self.batches);
+            if let (Some(capture), Some(before)) = (&capture, before) {
+                before.take(capture, outcome);
+            }
         }
         self.batches.flush();
         for reply in self.replies.drain(..) {
@@ -226,18 +258,96 @@ impl Outbound {
     }
 }
 
-/// Hands a capture what is about to enter a tunnel, cut as the tunnel will cut it.
-fn copy_out(capture: &Running, table: &ForwardingTable, header: &VnetHeader, packet: &[u8]) {
-    let Ok(flow) = flow_key(packet) else { return };
-    let Action::Protect(slot) = table.spd.lookup_outbound(&flow) else { return };
-    let entry = table.slots.get(*slot).and_then(|slot| slot.entry_for(&flow));
-    let Some(entry) = entry.filter(|entry| capture.wants(&entry.peer)) else { return };
-    let Ok(segments) = Segments::new(header, packet) else { return };
-    let mut copy = Vec::new();
-    for index in 0..segments.count() {
-        copy.resize(segments.segment_len(index), 0);
-        segments.write(index, &mut copy);
-        capture.take(&entry.peer, Direction::Outbound, &copy);
+/// What is known of sealed packets that were handed to the kernel.
+struct Departed {
+    /// Not taken by it, of these `refused` and the rest, the last ones, for want of room.
+    unsent: usize,
+    refused: usize,
+    reason: DropReason,
+    /// Of the UDP socket; none for protocol 50.
+    port: Option<u16>,
+    dont_fragment: bool,
+}
+
+/// Hands a capture what was sent, or was not.
+fn take_sealed(capture: &Running, senders: &BTreeMap<(Spi, IpAddr), PeerName>, batch: &SendBatch, departed: &Departed) {
+    let count = batch.datagrams();
+    let Departed { unsent, refused, reason, .. } = *departed;
+    for (index, (to, datagram)) in batch.iter().enumerate() {
+        let remote = to.remote.ip();
+        let spi = datagram.first_chunk().and_then(|bytes| Spi::from_be_bytes(*bytes));
+        let peer = spi.and_then(|spi| senders.get(&(spi, remote)));
+        let whose = peer.map_or(Whose::Address(remote), |peer| Whose::Peer(peer.clone()));
+        if !capture.wants_outside(&whose) {
+            continue;
+        }
+        let verdict = match (unsent, refused) {
+            (0, _) => Sent::Yes,
+            (unsent, _) if unsent == count => Sent::No(reason),
+            (unsent, 0) if index >= count.saturating_sub(unsent) => Sent::No(reason),
+            (_, 0) => Sent::Yes,
+            (_, refused) => Sent::Some { refused, of: count, reason },
+        };
+        let source = SocketAddr::new(told(to.local, remote), departed.port.unwrap_or(0));
+        let Departed { port, dont_fragment, .. } = *departed;
+        let way = Way { source, destination: to.remote, udp: port.is_some(), tos: to.tos, dont_fragment };
+        let note = Note::EspOut { start: Note::start(datagram), verdict };
+        capture.take_outside(whose, Direction::Outbound, &way, datagram, note);
+    }
+}
+
+/// What a capture needs of an inner packet from before it is sealed.
+struct Before {
+    whose: Whose,
+    /// The SA it should take.
+    sender: Option<((Spi, IpAddr), PeerName)>,
+    /// The packet, cut as the tunnel will cut it; none where inner packets are not wanted.
+    inner: Vec<Vec<u8>>,
+}
+
+impl Before {
+    fn of(capture: &Running, table: &ForwardingTable, header: &VnetHeader, packet: &[u8]) -> Option<Before> {
+        let flow = flow_key(packet).ok()?;
+        let slot = match table.spd.lookup_outbound(&flow) {
+            Action::Protect(slot) => table.slots.get(*slot),
+            Action::Bypass | Action::Discard => None,
+        };
+        let entry = slot.and_then(|slot| slot.entry_for(&flow));
+        let sender = entry.map(|entry| ((entry.sa.spi(), entry.encapsulation.remote_address()), entry.peer.clone()));
+        let waiting = slot.and_then(|slot| slot.members.first()).map(|member| member.peer.clone());
+        let peer = entry.map(|entry| entry.peer.clone()).or(waiting);
+        let whose = peer.map_or(Whose::Nobody, Whose::Peer);
+        let mut inner = Vec::new();
+        if capture.wants_inside(&whose) {
+            let segments = Segments::new(header, packet).ok()?;
+            for index in 0..segments.count() {
+                let mut copy = vec![0; segments.segment_len(index)];
+                segments.write(index, &mut copy);
+                inner.push(copy);
+            }
+        }
+        Some(Before { whose, sender, inner })
+    }
+
+    /// Hands the capture the packet as it was, and what became of it.
+    fn take(self, capture: &Running, verdict: Result<(), DropReason>) {
+        let spi = self.sender.map(|((spi, _), _)| spi);
+        for packet in &self.inner {
+            let note = Note::InnerOut { spi, verdict };
+            capture.take_inside(self.whose.clone(), Direction::Outbound, packet, note);
+        }
+    }
+}
+
+impl Batches {
+    /// An SA that something is about to be sealed with.
+    fn remember(&mut self, sender: Option<&((Spi, IpAddr), PeerName)>) {
+        if let Some((sa, peer)) = sender
+            && self.senders.len() < MOST_SENDERS
+            && !self.senders.contains_key(sa)
+        {
+            self.senders.insert(*sa, peer.clone());
+        }
     }
 }
 
@@ -245,20 +355,32 @@ fn copy_out(capture: &Running, table: &ForwardingTable, header: &VnetHeader, pac
 pub(super) struct Injector {
     batches: Batches,
     drops: Arc<DropCounters>,
+    tap: Arc<Tap>,
 }
 
 impl Injector {
     pub(super) fn new(shared: &Shared) -> Injector {
-        Injector { batches: Batches::new(&shared.sockets, &shared.drops), drops: Arc::clone(&shared.drops) }
+        let batches = Batches::new(&shared.sockets, &shared.drops);
+        Injector { batches, drops: Arc::clone(&shared.drops), tap: Arc::clone(&shared.tap) }
     }
 
     pub(super) fn inject(&mut self, table: &ForwardingTable, packets: Vec<Vec<u8>>) {
         // What does not get through now is not kept a second time.
         let (mut feedback, mut replies) = (Vec::new(), Vec::new());
+        let capture = self.tap.running();
+        self.batches.show_to(capture.clone());
         for mut packet in packets {
+            let header = VnetHeader::NONE;
+            let before = capture.as_ref().and_then(|capture| Before::of(capture, table, &header, &packet));
+            if let Some(before) = &before {
+                self.batches.remember(before.sender.as_ref());
+            }
             let mut egress =
                 Egress { table, drops: &self.drops, feedback: &mut feedback, replies: &mut replies, icmp_source: None };
-            egress.handle(&VnetHeader::NONE, &mut packet, &mut self.batches);
+            let outcome = egress.judge(&header, &mut packet, &mut self.batches);
+            if let (Some(capture), Some(before)) = (&capture, before) {
+                before.take(capture, outcome);
+            }
         }
         self.batches.flush();
     }

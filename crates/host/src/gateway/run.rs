@@ -133,6 +133,7 @@ fn build(
         journal: Journal::new(options.json_log, now),
         followers: Vec::new(),
         capture: None,
+        hearing: None,
         tap: Arc::clone(&shared.tap),
         observing,
         sysctls: options.manage_sysctls.then(|| Sysctls::start(options.state.as_deref())),

@@ -7,6 +7,7 @@ use super::observe::Observing;
 use super::routes::KernelRoutes;
 use super::sockets::Sockets;
 use super::sysctl::Sysctls;
+use super::watch::Hearing;
 use super::{GatewayError, WORKER_QUEUE, WorkerMessage, io_error, outbound};
 use crate::batch::ReceiveBatch;
 use crate::clock::Clock;
@@ -22,7 +23,7 @@ use engine::{Engine, ForwardingTable, Output};
 use ike::config::Path;
 use ike::event::Event;
 use ipsec::DropCounters;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,8 +40,6 @@ const IKE: u64 = 1000;
 const IKE_SLOTS: usize = 16;
 /// Errors taken from a socket's queue at a time.
 const ERRORS_PER_TURN: usize = 64;
-/// Bytes of a capture that may wait for its client, less than the control server's limit by what one look may add.
-const CAPTURE_BACKLOG: usize = 1 << 20;
 /// Smallest MTU of an interface that carries IPv6 (RFC 8200 §5): below it the kernel takes IPv6 off the interface.
 const LEAST_MTU_V6: u16 = 1280;
 const LEAST_MTU_V4: u16 = 576;
@@ -56,6 +55,8 @@ pub(super) struct Gateway {
     pub(super) journal: Journal,
     pub(super) followers: Vec<ClientId>,
     pub(super) capture: Option<Capture>,
+    /// The IKE message that is being handled, while a capture runs.
+    pub(super) hearing: Option<Hearing>,
     pub(super) tap: Arc<Tap>,
     pub(super) observing: Observing,
     pub(super) sysctls: Option<Sysctls>,
@@ -130,6 +131,7 @@ impl Gateway {
                     Token(_) => {}
                 }
                 self.carry_out(now);
+                self.feed_keys();
             }
         }
     }
@@ -201,7 +203,7 @@ impl Gateway {
         // Bounded by the queue: what comes meanwhile wakes us again.
         for message in workers.try_iter().take(WORKER_QUEUE) {
             match message {
-                WorkerMessage::Ike(path, message) => self.engine.handle_ike(path, &message, now),
+                WorkerMessage::Ike(path, message) => self.hear_ike(path, &message, now),
                 WorkerMessage::Feedback(feedback) => self.engine.handle_feedback(feedback, now),
                 WorkerMessage::TooBig { remote, spi, mtu } => self.path_mtu(remote, spi, mtu, now),
             }
@@ -237,7 +239,7 @@ impl Gateway {
             let local = SocketAddr::new(received.local.unwrap_or(bound.ip()), bound.port());
             let path = Path { local, remote: received.remote };
             for datagram in received.segments(bytes) {
-                self.engine.handle_ike(path, datagram, now);
+                self.hear_ike(path, datagram, now);
             }
         }
     }
@@ -247,8 +249,14 @@ impl Gateway {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 // A message that cannot be sent is a message lost: it is sent again.
-                Output::Ike(transmit) => drop(self.sockets.send_ike(&transmit.path, &transmit.message)),
-                Output::Keepalive(path) => drop(self.sockets.send_keepalive(&path)),
+                Output::Ike(transmit) => {
+                    let sent = self.sockets.send_ike(&transmit.path, &transmit.message);
+                    self.told_ike(transmit.path, &transmit.message, &sent);
+                }
+                Output::Keepalive(path) => {
+                    drop(self.sockets.send_keepalive(&path));
+                    self.told_keepalive(&path);
+                }
                 Output::Publish(table) => self.publish(table),
                 Output::Inject(packets) => self.injector.inject(&self.table.load(), packets),
                 Output::Event(event) => self.event(&event, now),
@@ -283,6 +291,7 @@ impl Gateway {
     }
 
     fn event(&mut self, event: &Event, now: Instant) {
+        self.told_event(event);
         if let Event::ConnectFailed { peer, .. } = event
             && let Some(connection) = self.configured.connections.get(peer)
         {
@@ -307,25 +316,6 @@ impl Gateway {
         self.followers.retain(|client| control.is_connected(*client));
         for client in &self.followers {
             control.respond(*client, line, poller);
-        }
-    }
-
-    /// Hands the client of a capture what has come, and ends the capture when it is over.
-    pub(super) fn feed_capture(&mut self, now: Instant) {
-        let Some(capture) = &mut self.capture else { return };
-        let client = capture.client;
-        // A client that reads slowly gets less, not nothing: what it has no time for is lost and counted.
-        if self.control.backlog(client) <= CAPTURE_BACKLOG {
-            for piece in capture.pieces() {
-                self.control.respond(client, &json!({ "pcapng": piece }), &self.poller);
-            }
-        }
-        if capture.is_over(now) || !self.control.is_connected(client) {
-            let (taken, lost) = (capture.taken, capture.lost());
-            let text = format!("capture of decrypted traffic ended after {taken} packets, {lost} lost");
-            self.capture = None;
-            self.control.close(client, &self.poller);
-            self.note(Level::Warn, "capture_ended", &text);
         }
     }
 

@@ -98,7 +98,7 @@ fn a_capture_shows_decrypted_packets() {
     let mut client = a.client().unwrap();
     let unknown = client.request(&json!({"command": "capture", "connection": "y"})).unwrap();
     assert_eq!(unknown["error"]["code"], "unknown_connection");
-    let request = json!({"command": "capture", "connection": "x", "packets": 2, "seconds": 30});
+    let request = json!({"command": "capture", "connection": "x", "packets": 2, "seconds": 30, "view": "inside"});
     let answer = client.request(&request).unwrap();
     assert_eq!(answer["ok"], true, "{answer}");
     let second = a.client().unwrap().request(&request).unwrap();
@@ -112,7 +112,7 @@ fn a_capture_shows_decrypted_packets() {
     there.send_to(b"secret answer", from).unwrap();
     let mut file = Vec::new();
     while let Some(piece) = client.next_response().unwrap() {
-        file.extend(base64(piece["pcapng"].as_str().unwrap()).unwrap());
+        file.extend(base64(piece["pcapng"].as_str().unwrap_or_default()).unwrap());
     }
     let holds = |needle: &[u8]| file.windows(needle.len()).any(|window| window == needle);
     assert_eq!(file.get(..4), Some(&[0x0a, 0x0d, 0x0d, 0x0a][..]), "pcapng");

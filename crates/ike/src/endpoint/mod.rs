@@ -8,6 +8,7 @@
 
 mod actions;
 mod commands;
+mod key_export;
 mod peers;
 mod probe;
 mod receive;
@@ -17,6 +18,7 @@ mod v1;
 mod view;
 
 pub use commands::CommandError;
+pub use key_export::{IkeCipherKeys, IkeKeyExport};
 
 use crate::config::{EndpointConfig, PeerConfig, PeerName};
 use crate::context::{Action, Context};

@@ -13,7 +13,7 @@
 
 mod reassembly;
 
-use crypto::{CryptoError, PacketKey, Rng};
+use crypto::{CryptoError, PacketKey, Rng, SecretBytes};
 
 use crate::keys::IkeKeys;
 use crate::proposal::IkeSuite;
@@ -96,6 +96,12 @@ impl SkCipher {
         let (outbound, inbound) =
             if we_are_original_initiator { (initiator, responder) } else { (responder, initiator) };
         Ok(SkCipher { outbound, inbound, sealed: 0, iv_mask: rng.next_u64() })
+    }
+
+    /// SK_ei and SK_er, by our role in this SA: for an export that an operator asked for.
+    pub(crate) fn cipher_keys(&self, we_are_original_initiator: bool) -> (&SecretBytes, &SecretBytes) {
+        let (outbound, inbound) = (self.outbound.cipher_key(), self.inbound.cipher_key());
+        if we_are_original_initiator { (outbound, inbound) } else { (inbound, outbound) }
     }
 
     /// Protects a message: one datagram, or RFC 7383 fragments if it would exceed `max_len` octets of IKE message (`None`:

@@ -1,6 +1,7 @@
 //! Labs between two gateways of our own: what strongSwan's libipsec cannot do, and what is easier to prove where both
 //! ends say exactly what they have. One topic a file.
 
+mod capture;
 mod disturbance;
 mod doctor;
 mod forms;
@@ -26,8 +27,18 @@ const PAIR: &[Need] = &[Need::Root, Need::Tun, Need::Nftables, Need::Underpass];
 
 /// Every lab of two gateways of ours.
 pub(super) fn labs() -> Vec<Lab> {
-    [forms::LABS, path::LABS, rekey::LABS, restart::LABS, disturbance::LABS, doctor::LABS, nat::LABS, truncated::LABS]
-        .concat()
+    [
+        capture::LABS,
+        forms::LABS,
+        path::LABS,
+        rekey::LABS,
+        restart::LABS,
+        disturbance::LABS,
+        doctor::LABS,
+        nat::LABS,
+        truncated::LABS,
+    ]
+    .concat()
 }
 
 /// A child of a [`Tunnel`], as both ends have it.
