@@ -1,6 +1,7 @@
 //! Configuration files: texts in, checked values or diagnostics with places out. Reads no file itself.
 //!
-//! [`underpass_toml`] is the product's own format; [`diagnostic`] says what is wrong in any of them.
+//! [`underpass_toml`] is the product's own format; [`diagnostic`] says what is wrong in any of them. [`vici`] is how other
+//! programs' clients ask a gateway.
 
 pub mod diagnostic;
 pub mod encoding;
@@ -8,6 +9,7 @@ mod nearest;
 mod rfc3339;
 mod source;
 pub mod underpass_toml;
+pub mod vici;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use nearest::nearest;
