@@ -9,6 +9,7 @@
 mod frame;
 mod message;
 mod packet;
+mod suite;
 
 pub use frame::Frames;
 pub use message::{Message, Value};
