@@ -53,3 +53,40 @@ impl<'a> Bytes<'a> {
         }
     }
 }
+
+/// Imports `files` as `format`, each with its path, all of them within reach of an include, and asserts what holds for
+/// whatever stands in them: findings have places and can be shown, something refused has an error, and what is imported is
+/// a configuration that the gateway can read.
+pub fn import_and_check(files: &[(&str, &str)], format: Option<formats::import::Format>, here: &formats::import::Here) {
+    use formats::SourceFile;
+    use formats::import::{InMemory, Input, Keys, Level, import};
+    let given = &files[..1.min(files.len())];
+    let inputs: Vec<Input> = given.iter().map(|(path, text)| Input::new(*path, text.as_bytes())).collect();
+    let mut others = InMemory::default();
+    for (path, text) in files {
+        others.0.insert((*path).to_owned(), text.as_bytes().to_vec());
+    }
+    let imported = import(&inputs, &mut others, format, here);
+    let errors = imported.findings.iter().filter(|finding| finding.level == Level::Error).count();
+    assert!(imported.refused.is_empty() || errors > 0, "refused without a word");
+    for finding in &imported.findings {
+        assert!(finding.line >= 1 && finding.column >= 1);
+        assert!(!finding.to_string().contains('\u{1b}'), "{finding:?}");
+    }
+    let rendered = imported.to_toml(Keys::Written, None);
+    assert!(imported.to_toml(Keys::Hidden, None).config == rendered.config);
+    let config = [SourceFile::new("underpass.toml", rendered.config.clone())];
+    let secrets = [SourceFile::new("secrets.toml", rendered.secrets.as_str())];
+    if let Err(found) = formats::underpass_toml::parse(&config, &secrets) {
+        // A key may be missing, values may not fit together; but everything written is a value of its key.
+        for one in found.iter().filter(|one| one.severity == formats::Severity::Error) {
+            assert!(one.code != formats::diagnostic::code::INVALID, "{one}\n{}", rendered.config);
+        }
+    }
+}
+
+/// A machine that has the first documentation address.
+pub fn somewhere() -> formats::import::Here {
+    let address: IpAddr = Ipv4Addr::new(192, 0, 2, 1).into();
+    formats::import::Here { local: None, addresses: Some(vec![address]), default_source: Some(address) }
+}

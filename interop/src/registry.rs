@@ -45,6 +45,19 @@ pub enum Need {
     Scapy,
     /// Our own binary with its `gateway` subcommand.
     Underpass,
+    /// Files that others wrote, beside the project.
+    Samples,
+}
+
+/// Names the folder of samples.
+const SAMPLES_VARIABLE: &str = "UNDERPASS_SAMPLES";
+
+/// Where the samples are: what `UNDERPASS_SAMPLES` names, else `shared/samples` beside the project.
+#[must_use]
+pub fn samples() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/samples");
+    let folder = std::env::var_os(SAMPLES_VARIABLE).map_or_else(beside, PathBuf::from);
+    folder.join("seeds").is_dir().then_some(folder)
 }
 
 impl Need {
@@ -65,6 +78,7 @@ impl Need {
             Self::Scapy => fails(SYSTEM_PYTHON, &["-c", "import scapy.layers.ipsec"])
                 .then(|| "no scapy (apt-get install python3-scapy)".to_owned()),
             Self::Underpass => Underpass::missing(),
+            Self::Samples => samples().is_none().then(|| format!("no samples ({SAMPLES_VARIABLE} names their folder)")),
         }
     }
 }

@@ -71,6 +71,18 @@ impl Underpass {
         Ok(peer)
     }
 
+    /// Starts a gateway called `name` in `namespace` from these files of others, as they are.
+    pub fn start_from(world: &World, namespace: &NetNs, name: &str, files: &[PathBuf]) -> Result<Self, LabError> {
+        let directory = world.private_directory(name)?;
+        let binary = Self::binary().map_err(LabError::Harness)?;
+        let mut command = in_namespace(namespace, &binary);
+        command.arg("gateway").args(files).arg("--socket").arg(directory.join("ctl.sock"));
+        let daemon = Daemon::start(name, command, &directory.join("underpass.log"))?;
+        let mut peer = Self { daemon, directory, binary };
+        peer.wait_ready()?;
+        Ok(peer)
+    }
+
     /// Starts it again, after [`Underpass::kill9`] or [`Underpass::stop`], with the files it had.
     pub fn restart(&mut self, namespace: &NetNs) -> Result<(), LabError> {
         self.daemon.kill9();
@@ -250,12 +262,14 @@ fn spawn(
     launch(directory, binary, namespace, name)
 }
 
-fn launch(directory: &Path, binary: &Path, namespace: &NetNs, name: &str) -> Result<Daemon, LabError> {
+fn in_namespace(namespace: &NetNs, binary: &Path) -> Command {
     let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace.name(), "nice", "-n", "-10"]).arg(binary);
     command
-        .args(["netns", "exec", namespace.name(), "nice", "-n", "-10"])
-        .arg(binary)
-        .args(["gateway", "-c"])
-        .arg(directory.join("underpass.toml"));
+}
+
+fn launch(directory: &Path, binary: &Path, namespace: &NetNs, name: &str) -> Result<Daemon, LabError> {
+    let mut command = in_namespace(namespace, binary);
+    command.args(["gateway", "-c"]).arg(directory.join("underpass.toml"));
     Daemon::start(name, command, &directory.join("underpass.log"))
 }

@@ -39,6 +39,8 @@ pub mod code {
     pub const ROUTE_LOOP: &str = "CFG-14";
     /// Values that do not fit together.
     pub const CONFLICT: &str = "CFG-15";
+    /// A configuration of another product: refused, or read leniently.
+    pub const FOREIGN: &str = "CFG-16";
 }
 
 /// One finding, with its place.
@@ -199,14 +201,19 @@ impl<'a> Report<'a> {
             line: at.line,
             column: at.column,
             length: at.length,
-            message,
-            suggestion: help,
+            message: printable(message),
+            suggestion: help.map(printable),
             snippet,
         };
         if !self.found.iter().any(|(_, known)| *known == diagnostic) {
             self.found.push((place, diagnostic));
         }
     }
+}
+
+/// What a message quotes may be anything that a file says, a name with control characters too: a terminal shall not act on it.
+pub(crate) fn printable(text: String) -> String {
+    if text.contains(char::is_control) { text.replace(char::is_control, "\u{fffd}") } else { text }
 }
 
 /// Whether a line of an ordinary file looks as if somebody had written a key into it, instead of its name: then it is not
@@ -245,6 +252,16 @@ mod tests {
             found[0].to_string(),
             "error[CFG-01]: unknown key `ike_prot`\n --> u.toml:2:2\n  |\n2 | \tike_prot = 500\n  | \t^^^^^^^^\n  = help: did you mean `ike_port`?\n"
         );
+    }
+
+    #[test]
+    fn what_a_message_quotes_cannot_control_a_terminal() {
+        let files = [SourceFile::new("u.toml", "x")];
+        let mut report = Report::new(&files, &[]);
+        report.warning(code::OVERLAP, Place::new(0, 0..1), "`a\0\u{1b}[2J`".into(), Some("not `\u{7f}`".into()));
+        let found = report.into_diagnostics();
+        assert_eq!(found[0].message, "`a\u{fffd}\u{fffd}[2J`");
+        assert_eq!(found[0].suggestion.as_deref(), Some("not `\u{fffd}`"));
     }
 
     #[test]

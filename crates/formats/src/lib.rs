@@ -1,10 +1,11 @@
 //! Configuration files: texts in, checked values or diagnostics with places out. Reads no file itself.
 //!
-//! [`underpass_toml`] is the product's own format; [`diagnostic`] says what is wrong in any of them. [`vici`] is how other
-//! programs' clients ask a gateway.
+//! [`underpass_toml`] is the product's own format, [`import`] reads what others have; [`diagnostic`] says what is wrong in
+//! any of them. [`vici`] is how other programs' clients ask a gateway.
 
 pub mod diagnostic;
 pub mod encoding;
+pub mod import;
 mod nearest;
 mod rfc3339;
 mod source;

@@ -213,8 +213,14 @@ fn a_read_super_packet_says_how_to_cut_it() {
         let field = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
         assert_eq!((header[0], header[1]), (1, 5));
         assert_eq!((field(4), field(6), field(8)), (1300, 20, 6));
-        let empty = queue.read(&mut header, &mut packet);
-        assert_eq!(empty.unwrap_err().kind(), ErrorKind::WouldBlock);
+        // Nothing else of it follows, only what the stack says to itself in IPv6.
+        let end = loop {
+            match queue.read(&mut header, &mut packet) {
+                Ok(_) => assert_eq!(packet[0] >> 4, 6),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(end.kind(), ErrorKind::WouldBlock);
     });
 }
 

@@ -59,6 +59,11 @@ fn is_up(endpoint: &Endpoint) -> bool {
     endpoint.sas().any(|sa| sa.is_established() && sa.children().count() == 1)
 }
 
+/// That the peer asks again is told, for whoever has another way to it; nothing follows from it here.
+fn is_hint(output: &str) -> bool {
+    output.starts_with("Sign(") && output.ends_with("AskedAgain)")
+}
+
 #[test]
 fn a_repeated_request_gets_the_same_octets_again_and_changes_nothing() {
     let (mut endpoint, now) = responder();
@@ -74,13 +79,13 @@ fn a_repeated_request_gets_the_same_octets_again_and_changes_nothing() {
     let first = puppet.send(&mut endpoint, &auth, now);
     let again = puppet.send(&mut endpoint, &auth, now);
     assert_eq!(first.messages, again.messages);
-    assert!(again.events.is_empty() && again.others.is_empty(), "{again:?}");
+    assert!(again.events.is_empty() && again.others.iter().all(|other| is_hint(other)), "{again:?}");
     let child = puppet.child_payloads(true);
     let child = puppet.request(ExchangeType::CreateChildSa, &child);
     let first = puppet.send(&mut endpoint, &child, now);
     let again = puppet.send(&mut endpoint, &child, now);
     assert_eq!(first.messages, again.messages);
-    assert!(again.events.is_empty() && again.others.is_empty(), "{again:?}");
+    assert!(again.events.is_empty() && again.others.iter().all(|other| is_hint(other)), "{again:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod demo;
 mod duration;
 mod exit;
 mod files;
+mod foreign;
 mod table;
 mod tunnels;
 
@@ -26,6 +27,7 @@ struct Cli {
 enum Command {
     Demo(commands::demo::Args),
     Gateway(commands::gateway::Args),
+    Import(commands::import::Args),
     Status(commands::status::Args),
     Up(commands::up::Args),
     Down(commands::down::Args),
@@ -36,6 +38,8 @@ enum Command {
     Capture(commands::capture::Args),
     Doctor(commands::doctor::Args),
     Explain(commands::explain::Args),
+    Completions(commands::completions::Args),
+    Man(commands::man::Args),
 }
 
 impl Command {
@@ -43,6 +47,7 @@ impl Command {
         match self {
             Command::Demo(args) => args.json,
             Command::Gateway(args) => args.json,
+            Command::Import(args) => args.json,
             Command::Status(args) => args.control.json,
             Command::Up(args) => args.control.json,
             Command::Down(args) => args.control.json,
@@ -53,6 +58,7 @@ impl Command {
             Command::Capture(args) => args.control.json,
             Command::Doctor(args) => args.json,
             Command::Explain(args) => args.json,
+            Command::Completions(_) | Command::Man(_) => false,
         }
     }
 
@@ -60,6 +66,7 @@ impl Command {
         match self {
             Command::Demo(args) => commands::demo::run(args, out),
             Command::Gateway(args) => commands::gateway::run(args, out),
+            Command::Import(args) => commands::import::run(args, out),
             Command::Status(args) => commands::status::run(args, out),
             Command::Up(args) => commands::up::run(args, out),
             Command::Down(args) => commands::down::run(args, out),
@@ -70,6 +77,8 @@ impl Command {
             Command::Capture(args) => commands::capture::run(args, out),
             Command::Doctor(args) => commands::doctor::run(args, out),
             Command::Explain(args) => commands::explain::run(args, out),
+            Command::Completions(args) => commands::completions::run(args, out),
+            Command::Man(args) => commands::man::run(args, out),
         }
     }
 }

@@ -15,6 +15,7 @@ mod scapy_esp;
 mod setup;
 mod suites;
 mod v1;
+mod verbatim;
 
 use crate::registry::Lab;
 
@@ -29,6 +30,7 @@ pub fn labs() -> Vec<Lab> {
         delete::LABS,
         loss_of_peer::LABS,
         failover::LABS,
+        verbatim::LABS,
         nat::LABS,
         scapy_esp::LABS,
         libreswan::LABS,

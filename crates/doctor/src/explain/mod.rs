@@ -1,6 +1,6 @@
 //! Other people's logs: which line says what, in the doctor's codes.
 //!
-//! [`phrases`] is data: a dialect, a pattern, a code and the line it was written after. Our own log in JSON is read as
+//! `phrases` is data: a dialect, a pattern, a code and the line it was written after. Our own log in JSON is read as
 //! evidence and judged by the rules. A line is quoted with its number, bounded, and with whatever may be a key hidden. A log
 //! of which no line is known is called unknown: nothing is guessed.
 

@@ -34,7 +34,8 @@ pub(super) struct Tap(ArcSwapOption<Running>);
 /// A capture that runs, as workers see it.
 #[derive(Debug)]
 pub(super) struct Running {
-    connection: Option<PeerName>,
+    /// Of these connections; `None`: of all.
+    connections: Option<Vec<PeerName>>,
     sender: SyncSender<Captured>,
     waker: Waker,
     /// The engine thread has been woken and has not looked yet: one wake-up is enough for many packets.
@@ -62,7 +63,7 @@ impl Tap {
 impl Running {
     /// Whether packets of a connection are wanted.
     pub(super) fn wants(&self, peer: &PeerName) -> bool {
-        self.connection.as_ref().is_none_or(|wanted| wanted == peer)
+        self.connections.as_ref().is_none_or(|wanted| wanted.contains(peer))
     }
 
     /// Takes a copy of an inner packet.
@@ -79,7 +80,8 @@ impl Running {
 /// What a client asked for.
 pub(super) struct Request {
     pub(super) client: ClientId,
-    pub(super) connection: Option<PeerName>,
+    /// Of these connections; `None`: of all.
+    pub(super) connections: Option<Vec<PeerName>>,
     pub(super) packets: u64,
     pub(super) duration: Duration,
 }
@@ -109,7 +111,7 @@ impl Capture {
         let (sender, packets) = sync_channel(QUEUE);
         let writer = CaptureWriter::new(Vec::new(), &format!("underpass {version}"))?;
         let running = Arc::new(Running {
-            connection: request.connection,
+            connections: request.connections,
             sender,
             waker: waker.clone(),
             woken: AtomicBool::new(false),

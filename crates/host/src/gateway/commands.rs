@@ -94,6 +94,12 @@ impl Gateway {
         }
     }
 
+    /// The tunnels of a connection that has several; of any other, itself.
+    fn tunnels_of(&self, name: &PeerName) -> Vec<PeerName> {
+        let group = self.configured.groups.get(name);
+        group.map_or_else(|| vec![name.clone()], |group| group.peers().cloned().collect())
+    }
+
     /// Carries a command out for a connection, or for every tunnel of one that has several; all of them, even where one of them
     /// cannot, which is then what is answered.
     fn for_each_tunnel(
@@ -102,10 +108,8 @@ impl Gateway {
         order: impl Fn(&mut Engine, &Target) -> Result<(), CommandError>,
     ) -> Result<Value, Refusal> {
         let Target { peer, child } = target(request)?;
-        let group = self.configured.groups.get(&peer);
-        let peers = group.map_or_else(|| vec![peer.clone()], |group| group.peers().cloned().collect());
         let mut result = Ok(());
-        for peer in peers {
+        for peer in self.tunnels_of(&peer) {
             let done = order(&mut self.engine, &Target { peer, child: child.clone() });
             result = result.and(done);
         }
@@ -120,7 +124,9 @@ impl Gateway {
             return Err(Refusal::new("busy", "a capture is running already: one at a time"));
         }
         let connection = request.get("connection").and_then(Value::as_str).map(PeerName::from);
-        if let Some(peer) = connection.as_ref().filter(|peer| !self.configured.connections.contains_key(*peer)) {
+        let connections = connection.as_ref().map(|name| self.tunnels_of(name));
+        let unknown = |peer: &&PeerName| !self.configured.connections.contains_key(*peer);
+        if let Some(peer) = connections.iter().flatten().find(unknown) {
             return Err(CommandError::UnknownPeer(peer.clone()).into());
         }
         let number = |name: &str| request.get(name).and_then(Value::as_u64);
@@ -128,7 +134,7 @@ impl Gateway {
         let duration = number("milliseconds").map(Duration::from_millis).or(seconds).unwrap_or(DEFAULT_CAPTURE);
         let packets = number("packets").unwrap_or(capture::MOST);
         let whose = connection.as_ref().map_or("all connections".to_owned(), ToString::to_string);
-        let request = capture::Request { client, connection, packets, duration };
+        let request = capture::Request { client, connections, packets, duration };
         let started = Capture::start(request, &self.tap, &self.waker, self.version, now);
         self.capture = Some(started.map_err(|error| Refusal::new("capture", error.to_string()))?);
         let limit = duration.min(capture::LONGEST);

@@ -59,13 +59,14 @@ impl KernelRoutes {
         self.link == link
     }
 
-    /// Adds what is missing and removes what is no longer wanted; what stays is not touched. Returns how many routes changed.
+    /// Adds what is missing and removes what is no longer wanted; what stays is not touched. Returns how many routes and addresses
+    /// changed.
     /// A route that cannot be set does not keep the others from being set.
     pub(super) fn apply(&mut self, wanted: &Routes) -> Result<usize, NetlinkError> {
-        let readdressed = self.address(&wanted.inside)?;
+        let inside = &wanted.inside;
         let wanted = self.wanted(wanted)?;
         let present = self.netlink.our_routes()?;
-        let (mut changed, mut failure) = (readdressed, None);
+        let (mut changed, mut failure) = (0, None);
         for route in wanted.iter().filter(|route| !present.contains(route)) {
             match self.netlink.replace_route(route) {
                 Ok(()) => changed += 1,
@@ -78,6 +79,11 @@ impl KernelRoutes {
             present.iter().filter(stale).partition(|route| route.link.is_some());
         for route in through.into_iter().chain(blocked) {
             changed += usize::from(self.netlink.delete_route(route)?);
+        }
+        // After the routes: an address that cannot be set must not keep the wall from being built.
+        match self.address(inside) {
+            Ok(readdressed) => changed += readdressed,
+            Err(error) => failure = failure.or(Some(error)),
         }
         failure.map_or(Ok(changed), Err)
     }

@@ -2,23 +2,33 @@
 
 use crate::exit::{Exit, Failure};
 use crate::files;
+use crate::foreign::{self, Reading};
 use engine::desired::DesiredState;
 use formats::underpass_toml::{HostSettings, Loaded, UnreachableOnStop};
 use formats::{Diagnostic, Severity, rfc3339};
 use host::gateway::Options;
 use serde_json::json;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Run a gateway, or check its configuration
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   underpass gateway --check -c underpass.toml   report every error with its place and a suggestion; change nothing
-  underpass gateway -c underpass.toml           run until SIGTERM; SIGHUP or `underpass reload` applies a changed file")]
+  underpass gateway -c underpass.toml           run until SIGTERM; SIGHUP or `underpass reload` applies a changed file
+  underpass gateway /etc/ipsec.conf             run what `underpass import` would make of it, without writing a file")]
 pub struct Args {
+    /// Files of others to run from, as `underpass import` reads them, in place of a configuration
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub reading: Reading,
     /// The configuration; conf.d/*.toml and secrets.d/*.toml beside it are read too
     #[arg(short, long, value_name = "FILE", default_value = "/etc/underpass/underpass.toml")]
     pub config: PathBuf,
+    /// Control socket, in place of the configured one
+    #[arg(long, value_name = "PATH", env = "UNDERPASS_SOCKET")]
+    pub socket: Option<PathBuf>,
     /// Only say what is wrong with the configuration
     #[arg(long)]
     pub check: bool,
@@ -29,7 +39,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let loaded = files::load(&args.config);
+    let loaded = Origin::of(args).load();
     if args.check {
         return report(args, &loaded, out);
     }
@@ -42,17 +52,52 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Failure> {
     }
 }
 
+/// Where the desired state comes from, now and at each reload.
+enum Origin {
+    /// `underpass.toml` and what lies beside it.
+    Own(PathBuf),
+    /// Files of others, imported each time.
+    Foreign(Vec<PathBuf>, Reading),
+}
+
+impl Origin {
+    fn of(args: &Args) -> Origin {
+        let own = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "toml");
+        match args.files.as_slice() {
+            [] => Origin::Own(args.config.clone()),
+            [only] if own(only) => Origin::Own(only.clone()),
+            files => Origin::Foreign(files.to_vec(), args.reading.clone()),
+        }
+    }
+
+    fn load(&self) -> Result<Loaded, Vec<Diagnostic>> {
+        match self {
+            Origin::Own(path) => files::load(path),
+            Origin::Foreign(files, reading) => foreign::load(files, reading),
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Origin::Own(path) => path.display().to_string(),
+            Origin::Foreign(files, _) => {
+                files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+}
+
 /// Runs the gateway until it is told to stop.
 fn serve(args: &Args, loaded: Loaded) -> Result<Exit, Failure> {
-    let (path, running) = (args.config.clone(), loaded.host.clone());
+    let (origin, running) = (Origin::of(args), loaded.host.clone());
     let options = Options {
         desired: loaded.state,
         interface: loaded.host.interface,
         listen: loaded.host.listen,
-        socket: loaded.host.socket.into(),
+        socket: args.socket.clone().unwrap_or_else(|| loaded.host.socket.into()),
         keep_unreachable: loaded.host.unreachable_on_stop == UnreachableOnStop::Keep,
         json_log: args.json,
-        reload: Box::new(move || reload(&path, &running)),
+        reload: Box::new(move || reload(&origin, &running)),
         version: env!("CARGO_PKG_VERSION"),
         timestamp: rfc3339,
     };
@@ -62,8 +107,8 @@ fn serve(args: &Args, loaded: Loaded) -> Result<Exit, Failure> {
 }
 
 /// Reads the configuration again. What belongs to the host stays as it is while it runs.
-fn reload(path: &Path, running: &HostSettings) -> Result<DesiredState, String> {
-    let loaded = files::load(path).map_err(|found| {
+fn reload(origin: &Origin, running: &HostSettings) -> Result<DesiredState, String> {
+    let loaded = origin.load().map_err(|found| {
         let texts: String = found.iter().map(ToString::to_string).collect();
         format!("the configuration is not usable\n{}", texts.trim_end())
     })?;
@@ -93,7 +138,7 @@ fn report(args: &Args, loaded: &Result<Loaded, Vec<Diagnostic>>, out: &mut dyn W
     } else {
         complain(diagnostics);
         let children: usize = connections.iter().map(|connection| connection.peer.children.len()).sum();
-        let path = args.config.display();
+        let path = Origin::of(args).shown();
         match errors {
             0 => writeln!(
                 out,

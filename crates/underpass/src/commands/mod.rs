@@ -1,12 +1,15 @@
 //! One file per subcommand. Data goes to standard output, messages to standard error.
 
 pub mod capture;
+pub mod completions;
 pub mod demo;
 pub mod doctor;
 pub mod down;
 pub mod explain;
 pub mod gateway;
+pub mod import;
 pub mod log;
+pub mod man;
 pub mod rekey;
 pub mod reload;
 pub mod status;
