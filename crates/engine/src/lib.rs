@@ -23,6 +23,7 @@ pub mod routes;
 mod slots;
 pub mod status;
 pub mod table;
+pub mod view;
 
 pub use engine::{Engine, Output};
 pub use table::ForwardingTable;

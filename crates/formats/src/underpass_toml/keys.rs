@@ -177,6 +177,8 @@ pub const KEYS: &[Key] = &[
         "The file of pre-shared keys. May be absent while no connection needs one; refused when group or others may read it."),
     key(Gateway, "socket", Kind::Text("path, at most 107 bytes"), "`\"/run/underpass/ctl.sock\"`",
         "The control socket that `underpass status` and the others speak to."),
+    key(Gateway, "vici_socket", Kind::Text("path, at most 107 bytes"), "none",
+        "A socket for `swanctl` and other clients of VICI, as in `\"/run/charon.vici\"`: see [vici.md](vici.md). Root alone may open it."),
     key(Gateway, "path_mtu", within(576, 65_535), "1500",
         "MTU in bytes of the path between the gateways; what fits into a tunnel follows from it."),
     key(Gateway, "clamp_mss", Kind::Boolean, "`true`",

@@ -60,6 +60,13 @@ impl Message {
         self
     }
 
+    /// This, with the entries of another behind.
+    #[must_use]
+    pub fn and(mut self, other: Message) -> Self {
+        self.entries.extend(other.entries);
+        self
+    }
+
     /// The entries, in order.
     #[must_use]
     pub fn entries(&self) -> &[(String, Value)] {

@@ -1,4 +1,5 @@
-//! VICI, the protocol in which `swanctl` and the `vici` libraries talk to a gateway: messages ⇄ bytes, nothing else.
+//! VICI, the protocol in which `swanctl` and the `vici` libraries talk to a gateway: messages ⇄ bytes, and what a gateway
+//! has to say as messages.
 //!
 //! A stream carries packets, each behind its length (32 bits, big endian); [`Frames`] cuts them, [`Packet`] is one,
 //! [`Message`] is the tree of sections, lists and values that some of them carry.
@@ -6,14 +7,19 @@
 //! Invariants: what does not parse is refused whole, and a stream that broke its framing is never trusted again; a
 //! client can make nothing grow beyond [`LONGEST_PACKET`], [`MOST_ELEMENTS`] and [`DEEPEST`].
 
+mod answer;
+mod conns;
 mod frame;
 mod message;
 mod packet;
+mod sas;
 mod suite;
 
+pub use answer::EVENTS;
 pub use frame::Frames;
 pub use message::{Message, Value};
 pub use packet::Packet;
+pub use sas::{Numbers, SectionName};
 
 /// Bytes of a packet, its length not counted: the protocol's own limit.
 pub const LONGEST_PACKET: usize = 512 * 1024;

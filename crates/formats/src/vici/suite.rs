@@ -38,7 +38,7 @@ impl Message {
 }
 
 /// Name, and bits of the key where the name does not fix them.
-fn encryption(cipher: Cipher) -> (&'static str, Option<&'static str>) {
+pub(super) fn encryption(cipher: Cipher) -> (&'static str, Option<&'static str>) {
     match cipher {
         Cipher::Null => ("NULL", None),
         Cipher::AesCbc128 => ("AES_CBC", Some("128")),
@@ -51,7 +51,7 @@ fn encryption(cipher: Cipher) -> (&'static str, Option<&'static str>) {
     }
 }
 
-fn authentication(integrity: Integrity) -> &'static str {
+pub(super) fn authentication(integrity: Integrity) -> &'static str {
     match integrity {
         Integrity::HmacSha1_96 => "HMAC_SHA1_96",
         Integrity::HmacSha2_256_128 => "HMAC_SHA2_256_128",
@@ -63,7 +63,7 @@ fn authentication(integrity: Integrity) -> &'static str {
     }
 }
 
-fn prf(prf: Prf) -> &'static str {
+pub(super) fn prf(prf: Prf) -> &'static str {
     match prf {
         Prf::HmacSha1 => "PRF_HMAC_SHA1",
         Prf::HmacSha2_256 => "PRF_HMAC_SHA2_256",
@@ -74,7 +74,7 @@ fn prf(prf: Prf) -> &'static str {
     }
 }
 
-fn group(group: Group) -> &'static str {
+pub(super) fn group(group: Group) -> &'static str {
     match group {
         Group::Modp1024 => "MODP_1024",
         Group::Modp1536 => "MODP_1536",

@@ -95,7 +95,7 @@ impl Gateway {
     }
 
     /// The tunnels of a connection that has several; of any other, itself.
-    fn tunnels_of(&self, name: &PeerName) -> Vec<PeerName> {
+    pub(super) fn tunnels_of(&self, name: &PeerName) -> Vec<PeerName> {
         let group = self.configured.groups.get(name);
         group.map_or_else(|| vec![name.clone()], |group| group.peers().cloned().collect())
     }

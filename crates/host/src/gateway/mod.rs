@@ -23,6 +23,7 @@ mod routes;
 mod run;
 mod serve;
 mod sockets;
+mod vici;
 
 pub use run::run;
 
@@ -49,6 +50,8 @@ pub struct Options {
     pub listen: Vec<IpAddr>,
     /// The control socket.
     pub socket: PathBuf,
+    /// The socket for clients of VICI, if there is to be one.
+    pub vici_socket: Option<PathBuf>,
     /// Leave the unreachable routes behind at an orderly stop, too.
     pub keep_unreachable: bool,
     /// Write the log as JSON lines.

@@ -7,6 +7,7 @@ use super::outbound::Shared;
 use super::routes::KernelRoutes;
 use super::serve::{CONTROL, Gateway};
 use super::sockets::Sockets;
+use super::vici::Vici;
 use super::{GatewayError, Options, WORKER_QUEUE, inbound, io_error, outbound};
 use crate::clock::Clock;
 use crate::control::ControlServer;
@@ -48,6 +49,7 @@ pub fn run(options: Options) -> Result<(), GatewayError> {
     let routes = interface(&queue, mtu)?;
     let poller = Poller::new().map_err(io_error("make an epoll instance"))?;
     let control = ControlServer::bind(&options.socket, &poller, CONTROL)?;
+    let vici = Vici::open(options.vici_socket.as_deref(), &poller)?;
     let (to_engine, from_workers) = sync_channel(WORKER_QUEUE);
     let shared = Shared {
         table: Arc::default(),
@@ -60,7 +62,7 @@ pub fn run(options: Options) -> Result<(), GatewayError> {
         icmp_source: settings.icmp_source,
     };
     let keep_unreachable = options.keep_unreachable;
-    let (mut gateway, desired) = build(options, &shared, &settings, (routes, mtu), (poller, control))?;
+    let (mut gateway, desired) = build(options, &shared, &settings, (routes, mtu), (poller, control, vici))?;
     for warning in &warnings {
         gateway.note(Level::Warn, "limited", warning);
     }
@@ -97,7 +99,7 @@ fn build(
     shared: &Shared,
     settings: &GatewaySettings,
     (routes, mtu): (KernelRoutes, u16),
-    (poller, control): (Poller, ControlServer),
+    (poller, control, vici): (Poller, ControlServer, Vici),
 ) -> Result<(Gateway, DesiredState), GatewayError> {
     let mut clock = Clock::new();
     let now = clock.read().now;
@@ -110,6 +112,7 @@ fn build(
         engine,
         configured: nothing,
         control,
+        vici,
         poller,
         clock,
         journal: Journal::new(options.json_log, now),

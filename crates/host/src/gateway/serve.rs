@@ -5,6 +5,7 @@ use super::journal::Journal;
 use super::names::Names;
 use super::routes::KernelRoutes;
 use super::sockets::Sockets;
+use super::vici::Vici;
 use super::{GatewayError, WORKER_QUEUE, WorkerMessage, io_error, outbound};
 use crate::batch::ReceiveBatch;
 use crate::clock::Clock;
@@ -49,6 +50,7 @@ pub(super) struct Gateway {
     /// What the configuration says; the engine's desired state has the addresses of names in it, too.
     pub(super) configured: DesiredState,
     pub(super) control: ControlServer,
+    pub(super) vici: Vici,
     pub(super) poller: Poller,
     pub(super) clock: Clock,
     pub(super) journal: Journal,
@@ -122,10 +124,12 @@ impl Gateway {
                             self.answer(&request, now);
                         }
                     }
+                    token if self.vici.owns(token) => self.hear_vici(&event, now),
                     Token(_) => {}
                 }
                 self.carry_out(now);
             }
+            self.settle_vici(now);
         }
     }
 
@@ -167,7 +171,8 @@ impl Gateway {
     fn next_timeout(&self, farewell: Option<Instant>) -> Option<Instant> {
         let capture = self.capture.as_ref().map(|capture| capture.until);
         let check = Some(self.next_check);
-        let all = [self.engine.poll_timeout(), farewell, self.next_watchdog, check, capture, self.journal.due()];
+        let (journal, vici) = (self.journal.due(), self.vici.due());
+        let all = [self.engine.poll_timeout(), farewell, self.next_watchdog, check, capture, journal, vici];
         all.into_iter().flatten().min()
     }
 
@@ -280,6 +285,7 @@ impl Gateway {
             // The peer may have moved.
             self.names.ask(connection, now);
         }
+        self.vici_event(event, now);
         let time = self.stamp(now);
         for line in self.journal.event(event, &time, now) {
             self.tell_followers(&line);
@@ -293,6 +299,7 @@ impl Gateway {
     }
 
     fn tell_followers(&mut self, line: &Value) {
+        self.vici_log(line);
         let (control, poller) = (&mut self.control, &self.poller);
         self.followers.retain(|client| control.is_connected(*client));
         for client in &self.followers {

@@ -43,6 +43,7 @@ pub fn run_gateway(config: &str, _rest: &[String]) -> ExitCode {
         interface: loaded.host.interface,
         listen: loaded.host.listen,
         socket: loaded.host.socket.into(),
+        vici_socket: loaded.host.vici_socket.map(PathBuf::from),
         keep_unreachable: loaded.host.unreachable_on_stop == UnreachableOnStop::Keep,
         json_log: true,
         reload: Box::new(move || match load(&path) {
