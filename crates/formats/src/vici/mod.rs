@@ -10,6 +10,7 @@
 mod answer;
 mod conns;
 mod frame;
+mod load;
 mod message;
 mod packet;
 mod sas;
@@ -17,6 +18,7 @@ mod suite;
 
 pub use answer::EVENTS;
 pub use frame::Frames;
+pub use load::{LoadedConnection, SharedKey, differences, load_conn};
 pub use message::{Message, Value};
 pub use packet::Packet;
 pub use sas::{Numbers, SectionName};

@@ -9,6 +9,7 @@ mod path;
 mod rekey;
 mod restart;
 mod truncated;
+mod vici;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -26,8 +27,18 @@ const PAIR: &[Need] = &[Need::Root, Need::Tun, Need::Nftables, Need::Underpass];
 
 /// Every lab of two gateways of ours.
 pub(super) fn labs() -> Vec<Lab> {
-    [forms::LABS, path::LABS, rekey::LABS, restart::LABS, disturbance::LABS, doctor::LABS, nat::LABS, truncated::LABS]
-        .concat()
+    [
+        forms::LABS,
+        path::LABS,
+        rekey::LABS,
+        restart::LABS,
+        disturbance::LABS,
+        doctor::LABS,
+        nat::LABS,
+        truncated::LABS,
+        vici::LABS,
+    ]
+    .concat()
 }
 
 /// A child of a [`Tunnel`], as both ends have it.
