@@ -49,6 +49,8 @@ pub enum Need {
     Underpass,
     /// Files that others wrote, beside the project.
     Samples,
+    /// The module `vici` of Python's package index, in a folder of its own.
+    PythonVici,
 }
 
 /// Names the folder of samples.
@@ -81,9 +83,23 @@ impl Need {
                 .then(|| "no scapy (apt-get install python3-scapy)".to_owned()),
             Self::Tshark => fails("tshark", &["--version"]).then(|| "no `tshark` (apt-get install tshark)".to_owned()),
             Self::Underpass => Underpass::missing(),
+            Self::PythonVici => python_vici().err(),
             Self::Samples => samples().is_none().then(|| format!("no samples ({SAMPLES_VARIABLE} names their folder)")),
         }
     }
+}
+
+/// The folder that `cargo xtask` put the module `vici` into; or what is missing.
+///
+/// # Errors
+/// There is none.
+pub fn python_vici() -> Result<PathBuf, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let folder = program.ancestors().nth(2).map(|target| target.join("lab-peers/python-vici"));
+    let folder = folder.ok_or_else(|| "this program is in no build folder".to_owned())?;
+    let hint = "`cargo xtask test --only setup` fetches it";
+    let there = folder.join("vici").is_dir();
+    if there { Ok(folder) } else { Err(format!("no module `vici` in {} ({hint})", folder.display())) }
 }
 
 /// The Python whose packages the distribution installs.

@@ -1,7 +1,7 @@
 //! `cargo xtask lab`: builds the product and the lab runner, then runs the named labs (all when none is named).
 
 use crate::process::{Fallible, cargo, command, run, target_dir};
-use crate::test::{Setup, prepare_private_root};
+use crate::test::{Setup, prepare_private_root, prepare_python_module};
 use std::process::Command;
 
 /// What `cargo xtask lab` accepts.
@@ -40,9 +40,11 @@ pub fn main(arguments: &LabArguments) -> Fallible<()> {
 
 /// Fetches what a lab may need and no installed package brings; the labs say what they miss.
 fn prepare_peers() {
-    match prepare_private_root() {
-        Ok(Setup::Ready(_)) => {}
-        Ok(Setup::Skipped(why)) | Err(why) => println!("{why}"),
+    for made in [prepare_private_root(), prepare_python_module()] {
+        match made {
+            Ok(Setup::Ready(_)) => {}
+            Ok(Setup::Skipped(why)) | Err(why) => println!("{why}"),
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub mod status;
 pub mod table;
 pub mod trace;
 pub mod traffic;
+pub mod view;
 
 pub use engine::{Engine, Output};
 pub use key_export::{EspKeyExport, KeyExport};

@@ -1,7 +1,8 @@
 //! Configuration files: texts in, checked values or diagnostics with places out. Reads no file itself.
 //!
 //! [`underpass_toml`] is the product's own format, [`import`] reads what others have, [`export`] says one connection in the
-//! words of the device at its other end; [`diagnostic`] says what is wrong in any of them.
+//! words of the device at its other end; [`diagnostic`] says what is wrong in any of them. [`vici`] is how other programs'
+//! clients ask a gateway.
 
 pub mod diagnostic;
 pub mod encoding;
@@ -11,6 +12,7 @@ mod nearest;
 mod rfc3339;
 mod source;
 pub mod underpass_toml;
+pub mod vici;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use nearest::nearest;

@@ -2,7 +2,7 @@
 //!
 //! The packet path: [`tun`] (packets in and out of the kernel's stack), [`udp`] and [`esp_socket`] (packets to and from peers),
 //! all in the batches of [`batch`]. The rest of the machine: [`netlink`], [`netns`], [`poll`], [`signals`], [`clock`], [`rng`].
-//! All of it together: [`gateway`]. The operator's side: [`control`], [`sd_notify`], [`capture`], [`harden`]. Two sites on one machine:
+//! All of it together: [`gateway`]. The operator's side: [`control`], [`vici`], [`sd_notify`], [`capture`], [`harden`]. Two sites on one machine:
 //! [`lab`]. What the doctor wants to know of the machine: [`diagnosis`].
 
 pub mod batch;
@@ -26,5 +26,6 @@ pub mod signals;
 pub mod state_file;
 pub mod tun;
 pub mod udp;
+pub mod vici;
 
 mod sys;

@@ -6,10 +6,12 @@
 mod counts;
 mod packages;
 mod private_root;
+mod python_module;
 mod stages;
 
 pub use packages::Setup;
 pub use private_root::prepare as prepare_private_root;
+pub use python_module::prepare as prepare_python_module;
 
 use crate::process::Fallible;
 use counts::Counts;

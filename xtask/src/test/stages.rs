@@ -2,8 +2,8 @@
 
 use super::counts::Counts;
 use super::packages::{self, Setup};
-use super::private_root;
 use super::{Ended, StageName, TestArguments};
+use super::{private_root, python_module};
 use crate::process::{Fallible, capture, cargo, command, is_root, run, run_lines, target_dir};
 use crate::{deny, fuzz, lab, tidy};
 use serde_json::Value;
@@ -96,7 +96,7 @@ fn setup(arguments: &TestArguments) -> Ended {
         return Ended::Skipped("--no-install".to_owned());
     }
     let mut skipped = Vec::new();
-    for made in [packages::install(), private_root::prepare()] {
+    for made in [packages::install(), private_root::prepare(), python_module::prepare()] {
         match made {
             Ok(Setup::Ready(what)) => println!("{what}"),
             Ok(Setup::Skipped(why)) => skipped.push(why),

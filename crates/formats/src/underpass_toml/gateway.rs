@@ -19,6 +19,7 @@ pub(crate) fn read(section: Option<Section>, report: &mut Report) -> (GatewaySet
         interface: DEFAULT_INTERFACE.to_owned(),
         listen: Vec::new(),
         socket: DEFAULT_SOCKET.to_owned(),
+        vici_socket: None,
         unreachable_on_stop: UnreachableOnStop::Remove,
         metrics: None,
         state_directory: None,
@@ -42,12 +43,15 @@ pub(crate) fn read(section: Option<Section>, report: &mut Report) -> (GatewaySet
         );
     }
     if let Some(path) = section.text("socket", report) {
-        if path.value.is_empty() || path.value.len() > LONGEST_SOCKET || path.value.contains('\0') {
-            let message =
-                format!("`socket` has {} bytes; a path of 1 to {LONGEST_SOCKET} is possible", path.value.len());
-            report.error(code::INVALID, path.place, message, Some("choose a shorter directory".into()));
+        host.socket = socket("socket", path, report);
+    }
+    if let Some(path) = section.text("vici_socket", report) {
+        if path.value == host.socket {
+            let message = "`socket` and `vici_socket` are the same path".into();
+            let help = "give `vici_socket` one of its own; \"/run/charon.vici\" is where its clients look";
+            report.error(code::CONFLICT, path.place, message, Some(help.into()));
         }
-        host.socket = path.value.to_owned();
+        host.vici_socket = Some(socket("vici_socket", path, report));
     }
     host.metrics = section.text("metrics", report).and_then(|at| metrics(at, report));
     host.state_directory = section.text("state_directory", report).and_then(|at| state_directory(at, report));
@@ -67,6 +71,14 @@ pub(crate) fn read(section: Option<Section>, report: &mut Report) -> (GatewaySet
     host.manage_sysctls = section.word("sysctls", report).is_some_and(|word| word.value == "manage");
     section.finish(report);
     (settings, host)
+}
+
+fn socket(key: &str, path: At<&str>, report: &mut Report) -> String {
+    if path.value.is_empty() || path.value.len() > LONGEST_SOCKET || path.value.contains('\0') {
+        let message = format!("`{key}` has {} bytes; a path of 1 to {LONGEST_SOCKET} is possible", path.value.len());
+        report.error(code::INVALID, path.place, message, Some("choose a shorter directory".into()));
+    }
+    path.value.to_owned()
 }
 
 fn interface(name: At<&str>, report: &mut Report) -> String {

@@ -183,6 +183,8 @@ pub const KEYS: &[Key] = &[
         "Where is kept what shall survive a restart: what is normal for each tunnel. It must exist."),
     key(Gateway, "sysctls", Kind::OneOf(&["report", "manage"]), "`\"report\"`",
         "Settings of the machine that connections need (`ip_forward`, `rp_filter`): told, or set and given back at an orderly stop. Those of the gateway's own interface are always set."),
+    key(Gateway, "vici_socket", Kind::Text("path, at most 107 bytes"), "none",
+        "A socket for `swanctl` and other clients of VICI, as in `\"/run/charon.vici\"`: see [vici.md](vici.md). Root alone may open it."),
     key(Gateway, "path_mtu", within(576, 65_535), "1500",
         "MTU in bytes of the path between the gateways; what fits into a tunnel follows from it."),
     key(Gateway, "clamp_mss", Kind::Boolean, "`true`",

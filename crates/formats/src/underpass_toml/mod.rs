@@ -46,6 +46,8 @@ pub struct HostSettings {
     pub listen: Vec<IpAddr>,
     /// Path of the control socket.
     pub socket: String,
+    /// Path of the socket for clients of VICI, if there is to be one.
+    pub vici_socket: Option<String>,
     /// What an orderly stop does with the unreachable routes.
     pub unreachable_on_stop: UnreachableOnStop,
     /// Where metrics are served, if anywhere.

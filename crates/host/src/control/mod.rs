@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 mod client;
+pub(crate) mod listening;
 mod server;
 
 pub use client::ControlClient;

@@ -1,15 +1,14 @@
 //! The answering side: non-blocking, inside the gateway's own event loop, every buffer bounded.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::listening::Listening;
 use super::{BACKLOG_MAX, CLIENTS_MAX, ControlError, REQUEST_MAX};
 use crate::poll::{Interest, Poller, Ready, Token};
 use crate::sys::socket;
@@ -36,10 +35,7 @@ pub struct Request {
 /// Listens on a Unix socket and speaks with up to [`CLIENTS_MAX`] clients.
 #[derive(Debug)]
 pub struct ControlServer {
-    listener: UnixListener,
-    path: PathBuf,
-    /// Device and inode of our socket file: another process's file of the same name is not ours to remove.
-    file: (u64, u64),
+    listening: Listening,
     first_token: u64,
     clients: Vec<Option<Client>>,
     generation: u64,
@@ -62,28 +58,10 @@ impl ControlServer {
     /// Listens at `path` with mode 0660 and registers with `poller` under `first_token` and the [`Self::TOKENS`] - 1 after it. The file
     /// of a gateway that has died is replaced; that of a living one is not.
     pub fn bind(path: &Path, poller: &Poller, first_token: Token) -> Result<Self, ControlError> {
-        let io = |what| {
-            let path = path.to_owned();
-            move |source| ControlError::Io { what, path, source }
-        };
-        let listener = match UnixListener::bind(path) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                remove_stale(path)?;
-                UnixListener::bind(path)
-            }
-            result => result,
-        }
-        .map_err(io("listen at"))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(MODE)).map_err(io("set the permissions of"))?;
-        let metadata = fs::symlink_metadata(path).map_err(io("look at"))?;
-        listener
-            .set_nonblocking(true)
-            .and_then(|()| poller.add(&listener, first_token, Interest::Read))
-            .map_err(io("watch"))?;
+        let listening = Listening::open(path, MODE)?;
+        listening.watch(poller, first_token)?;
         Ok(Self {
-            listener,
-            path: path.to_owned(),
-            file: (metadata.dev(), metadata.ino()),
+            listening,
             first_token: first_token.0,
             clients: (0..CLIENTS_MAX).map(|_| None).collect(),
             generation: 0,
@@ -168,7 +146,7 @@ impl ControlServer {
 
     fn accept(&mut self, poller: &Poller) {
         for _ in 0..CLIENTS_MAX {
-            let Ok((stream, _)) = self.listener.accept() else {
+            let Ok((stream, _)) = self.listening.listener.accept() else {
                 return;
             };
             let Some(slot) = self.clients.iter().position(Option::is_none) else {
@@ -287,32 +265,5 @@ impl Client {
             }
         }
         true
-    }
-}
-
-impl Drop for ControlServer {
-    fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.file);
-        if ours {
-            // A file that stays is recognised as stale by the next gateway.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// Removes the socket of a gateway that has died.
-fn remove_stale(path: &Path) -> Result<(), ControlError> {
-    let path_buf = path.to_owned();
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    if !is_socket {
-        return Err(ControlError::NotASocket { path: path_buf });
-    }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(ControlError::AlreadyRunning { path: path_buf }),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)
-            .map_err(|source| ControlError::Io { what: "replace the stale socket", path: path_buf, source }),
-        // Its queue is full, which only happens to the living.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(ControlError::AlreadyRunning { path: path_buf }),
-        Err(source) => Err(ControlError::Io { what: "see who answers at", path: path_buf, source }),
     }
 }

@@ -58,6 +58,7 @@ impl Gateway {
 
     fn reload_now(&mut self, now: Instant) -> Result<Value, String> {
         let desired = (self.reload_file)()?;
+        let desired = self.with_loaded(desired);
         let old = self.configured.clone();
         if desired.gateway != old.gateway {
             self.note(Level::Warn, "restart_needed", "changes in [gateway] take effect when the gateway is restarted");

@@ -27,6 +27,7 @@ mod run;
 mod serve;
 mod sockets;
 mod sysctl;
+mod vici;
 mod watch;
 
 pub use run::run;
@@ -54,6 +55,8 @@ pub struct Options {
     pub listen: Vec<IpAddr>,
     /// The control socket.
     pub socket: PathBuf,
+    /// The socket for clients of VICI, if there is to be one.
+    pub vici_socket: Option<PathBuf>,
     /// Leave the unreachable routes behind at an orderly stop, too.
     pub keep_unreachable: bool,
     /// Where metrics are served by HTTP, if anywhere.

@@ -9,6 +9,7 @@ use super::routes::KernelRoutes;
 use super::serve::{CONTROL, Gateway};
 use super::sockets::Sockets;
 use super::sysctl::{self, Sysctls};
+use super::vici::Vici;
 use super::{GatewayError, Options, WORKER_QUEUE, inbound, io_error, outbound};
 use crate::clock::Clock;
 use crate::control::ControlServer;
@@ -53,6 +54,7 @@ pub fn run(options: Options) -> Result<(), GatewayError> {
     let routes = interface(&queue, mtu)?;
     let poller = Poller::new().map_err(io_error("make an epoll instance"))?;
     let control = ControlServer::bind(&options.socket, &poller, CONTROL)?;
+    let vici = Vici::open(options.vici_socket.as_deref(), &poller)?;
     let (to_engine, from_workers) = sync_channel(WORKER_QUEUE);
     let shared = Shared {
         table: Arc::default(),
@@ -71,7 +73,8 @@ pub fn run(options: Options) -> Result<(), GatewayError> {
     };
     let (observing, trouble) = Observing::start(options.state.clone(), scrapes, Instant::now());
     let failed = sysctl::set_own(&options.interface);
-    let (mut gateway, desired) = build(options, &shared, &settings, (routes, mtu), (poller, control), observing)?;
+    let ears = (poller, control, vici);
+    let (mut gateway, desired) = build(options, &shared, &settings, (routes, mtu), ears, observing)?;
     for warning in warnings.iter().chain(&trouble).chain(&failed) {
         gateway.note(Level::Warn, "limited", warning);
     }
@@ -114,7 +117,7 @@ fn build(
     shared: &Shared,
     settings: &GatewaySettings,
     (routes, mtu): (KernelRoutes, u16),
-    (poller, control): (Poller, ControlServer),
+    (poller, control, vici): (Poller, ControlServer, Vici),
     observing: Observing,
 ) -> Result<(Gateway, DesiredState), GatewayError> {
     let mut clock = Clock::new();
@@ -128,6 +131,7 @@ fn build(
         engine,
         configured: nothing,
         control,
+        vici,
         poller,
         clock,
         journal: Journal::new(options.json_log, now),

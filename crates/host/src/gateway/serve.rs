@@ -7,6 +7,7 @@ use super::observe::Observing;
 use super::routes::KernelRoutes;
 use super::sockets::Sockets;
 use super::sysctl::Sysctls;
+use super::vici::Vici;
 use super::watch::Hearing;
 use super::{GatewayError, WORKER_QUEUE, WorkerMessage, io_error, outbound};
 use crate::batch::ReceiveBatch;
@@ -50,6 +51,7 @@ pub(super) struct Gateway {
     /// What the configuration says; the engine's desired state has the addresses of names in it, too.
     pub(super) configured: DesiredState,
     pub(super) control: ControlServer,
+    pub(super) vici: Vici,
     pub(super) poller: Poller,
     pub(super) clock: Clock,
     pub(super) journal: Journal,
@@ -128,11 +130,13 @@ impl Gateway {
                             self.answer(&request, now);
                         }
                     }
+                    token if self.vici.owns(token) => self.hear_vici(&event, now),
                     Token(_) => {}
                 }
                 self.carry_out(now);
                 self.feed_keys();
             }
+            self.settle_vici(now);
         }
     }
 
@@ -176,8 +180,8 @@ impl Gateway {
         let capture = self.capture.as_ref().map(|capture| capture.until);
         let check = Some(self.next_check);
         let observe = Some(self.observing.due());
-        let all =
-            [self.engine.poll_timeout(), farewell, self.next_watchdog, check, capture, self.journal.due(), observe];
+        let (journal, vici, watchdog) = (self.journal.due(), self.vici.due(), self.next_watchdog);
+        let all = [self.engine.poll_timeout(), farewell, watchdog, check, capture, journal, vici, observe];
         all.into_iter().flatten().min()
     }
 
@@ -299,6 +303,7 @@ impl Gateway {
             self.names.ask(connection, now);
         }
         self.count(event);
+        self.vici_event(event, now);
         let time = self.stamp(now);
         for line in self.journal.event(event, &time, now) {
             self.tell_followers(&line);
@@ -312,6 +317,7 @@ impl Gateway {
     }
 
     fn tell_followers(&mut self, line: &Value) {
+        self.vici_log(line);
         let (control, poller) = (&mut self.control, &self.poller);
         self.followers.retain(|client| control.is_connected(*client));
         for client in &self.followers {

@@ -46,6 +46,7 @@ pub fn run_gateway(config: &str, _rest: &[String]) -> ExitCode {
         metrics: loaded.host.metrics,
         state: loaded.host.state_directory.map(Into::into),
         manage_sysctls: loaded.host.manage_sysctls,
+        vici_socket: loaded.host.vici_socket.map(PathBuf::from),
         keep_unreachable: loaded.host.unreachable_on_stop == UnreachableOnStop::Keep,
         json_log: true,
         reload: Box::new(move || match load(&path) {

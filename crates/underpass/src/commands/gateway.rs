@@ -95,6 +95,7 @@ fn serve(args: &Args, loaded: Loaded) -> Result<Exit, Failure> {
         interface: loaded.host.interface,
         listen: loaded.host.listen,
         socket: args.socket.clone().unwrap_or_else(|| loaded.host.socket.into()),
+        vici_socket: loaded.host.vici_socket.map(PathBuf::from),
         keep_unreachable: loaded.host.unreachable_on_stop == UnreachableOnStop::Keep,
         metrics: loaded.host.metrics,
         state: state(loaded.host.state_directory),
@@ -126,7 +127,7 @@ fn reload(origin: &Origin, running: &HostSettings) -> Result<DesiredState, Strin
     })?;
     complain(&loaded.warnings);
     if loaded.host != *running {
-        let keys = "interface, listen, socket, metrics, state_directory, sysctls and unreachable_on_stop";
+        let keys = "interface, listen, socket, vici_socket, metrics, state_directory, sysctls and unreachable_on_stop";
         // Nobody reads standard error: nothing to be done.
         let _ = writeln!(std::io::stderr(), "warning: changes of {keys} take effect when the gateway is restarted");
     }

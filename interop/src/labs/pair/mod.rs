@@ -10,6 +10,7 @@ mod path;
 mod rekey;
 mod restart;
 mod truncated;
+mod vici;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub(super) fn labs() -> Vec<Lab> {
         doctor::LABS,
         nat::LABS,
         truncated::LABS,
+        vici::LABS,
     ]
     .concat()
 }
