@@ -1,8 +1,9 @@
 //! `underpass demo`: two sites and an internet on this machine, and a tunnel between them.
 
-use crate::demo::{self, Options};
+use crate::demo::{self, BREAKAGES, Breakage, Options};
 use crate::exit::{Exit, Failure};
 use crate::table;
+use serde_json::{Value, json};
 use std::io::Write;
 
 /// Connect two sites on this machine alone, and watch the tunnel work
@@ -11,6 +12,8 @@ use std::io::Write;
   underpass demo           build two sites, an internet between them and a tunnel; a few seconds, nothing is left behind
   underpass demo --keep    leave it running until Ctrl-C, to look around
   underpass demo --json    one JSON object per step, the result last
+  underpass demo --break IKE-04   break one thing, and see what the doctor says of it
+  underpass demo --break list     what can be broken
 
 Exit codes: 0 every step passed, 1 one did not, 2 usage, 4 this machine does not let us try")]
 pub struct Args {
@@ -20,6 +23,9 @@ pub struct Args {
     /// Leave everything running until Ctrl-C, and say how to look around
     #[arg(long)]
     pub keep: bool,
+    /// Break what a code of the doctor is about, instead; `list` names what can be broken
+    #[arg(long = "break", value_name = "CODE", conflicts_with = "keep")]
+    pub broken: Option<String>,
     /// No colour, even on a terminal
     #[arg(long)]
     pub no_color: bool,
@@ -27,6 +33,51 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let broken = match args.broken.as_deref() {
+        Some("list") => return list(args, out),
+        Some(code) => Some(breakage(code)?),
+        None => None,
+    };
     let terminal = !args.json && table::colour_welcome();
-    demo::run(&Options { json: args.json, keep: args.keep, terminal: terminal && !args.no_color }, out)
+    demo::run(&Options { json: args.json, keep: args.keep, terminal: terminal && !args.no_color, broken }, out)
+}
+
+/// What can be broken.
+fn list(args: &Args, out: &mut dyn Write) -> Result<Exit, Failure> {
+    if args.json {
+        let all: Vec<Value> =
+            BREAKAGES.iter().map(|one| json!({ "code": one.code, "what": one.what, "needs_nft": one.nft })).collect();
+        writeln!(out, "{}", json!({ "schema_version": 1, "breakages": all }))?;
+        return Ok(Exit::Ok);
+    }
+    for one in BREAKAGES {
+        writeln!(out, "{:<8} {}{}", one.code, one.what, if one.nft { " (needs nft)" } else { "" })?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// What breaks a code; a code that cannot be broken here, or is none, is refused with what can.
+fn breakage(text: &str) -> Result<&'static Breakage, Failure> {
+    let refuse = |code, message: String| Failure::new(Exit::Usage, code, message);
+    if let Some(found) = demo::find(text) {
+        return if found.nft && !demo::has_nft() {
+            let message = format!("to break {}, the command `nft` is needed", found.code);
+            Err(Failure::new(Exit::CannotTell, "no_nft", message).hint("install the package nftables"))
+        } else {
+            Ok(found)
+        };
+    }
+    let shown = crate::client::clean(text);
+    match doctor::Code::parse(text) {
+        Some(code) => Err(refuse("not_staged", format!("{code} ({}) cannot be staged here", code.entry().line))
+            .hint("`underpass demo --break list` names those that can")),
+        None => {
+            let failure = refuse("unknown_code", format!("there is no code `{shown}`"));
+            let names = doctor::catalogue::entries().map(|entry| entry.code.name());
+            Err(match formats::nearest(&text.to_ascii_uppercase(), names) {
+                Some(near) => failure.hint(format!("did you mean `{near}`?")),
+                None => failure.hint("`underpass demo --break list` names those that can be broken"),
+            })
+        }
+    }
 }

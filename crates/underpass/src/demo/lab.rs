@@ -81,7 +81,7 @@ impl Site {
     }
 
     /// The router its gateway is connected to: the next address.
-    fn router(self, path: Path) -> Ipv4Addr {
+    pub fn router(self, path: Path) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.outside(path).to_bits() + 1)
     }
 

@@ -7,6 +7,8 @@
 //! Nothing is named: namespaces are held by descriptors, gateways are killed by the kernel when the demo thread ends, and what a
 //! `kill -9` leaves of the directory is removed by the next run ([`scratch`]).
 
+mod breakage;
+mod broken;
 mod error;
 mod lab;
 mod play;
@@ -28,7 +30,7 @@ use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// What the command line asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Options {
     /// One JSON object per line.
     pub json: bool,
@@ -36,7 +38,11 @@ pub struct Options {
     pub keep: bool,
     /// Standard output is a terminal that takes colour.
     pub terminal: bool,
+    /// Break this, and ask the doctor.
+    pub broken: Option<&'static Breakage>,
 }
+
+pub use breakage::{BREAKAGES, Breakage, find, has_nft};
 
 /// Runs the whole demo. Must be called before any thread is started.
 ///
@@ -56,6 +62,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
         directory: scratch.path().to_owned(),
         keep: options.keep,
         ordinary_user,
+        broken: options.broken,
         progress: progress.clone(),
     };
     thread("demo", move || play::run(stage))?;
@@ -75,7 +82,7 @@ fn follow(options: &Options, inbox: &Receiver<Progress>, out: &mut dyn Write) ->
     while let Ok(progress) = inbox.recv() {
         match (&progress, exit) {
             (Progress::Interrupted, Some(exit)) => return Ok(exit),
-            (Progress::Finished(_), _) => exit = Some(Exit::Ok),
+            (Progress::Finished(_) | Progress::Diagnosed { .. }, _) => exit = Some(Exit::Ok),
             (Progress::Failed { .. } | Progress::Interrupted | Progress::Ended, None) => exit = Some(Exit::Condition),
             (Progress::Ended, Some(_)) => continue,
             _ => {}

@@ -1,5 +1,7 @@
 //! The steps of the demo, one after another, each with what it must show.
 
+use super::breakage::Breakage;
+use super::broken;
 use super::error::{StepError, io_error};
 use super::lab::{Lab, Path, Site};
 use super::report::{Around, Outcome, Progress, Totals};
@@ -23,7 +25,7 @@ const BLIND_PACKETS: u64 = 200;
 /// Packets sent before there is a gateway, to show that the eye sees.
 const CONTROL_PACKETS: u64 = 3;
 /// How long anything of a gateway may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a packet that should not be there has to appear.
 const SETTLE: Duration = Duration::from_millis(150);
 /// The stream before the first rekey and after each.
@@ -39,12 +41,14 @@ pub struct Stage {
     pub keep: bool,
     /// We are root of a user namespace alone.
     pub ordinary_user: bool,
+    /// Break this, and ask the doctor.
+    pub broken: Option<&'static Breakage>,
     /// Who listens.
     pub progress: Sender<Progress>,
 }
 
 /// Why the play does not go on: it has been said.
-struct Stopped;
+pub(super) struct Stopped;
 
 /// Says that the thread has ended, even when it panics.
 struct Farewell(Sender<Progress>);
@@ -60,6 +64,16 @@ impl Drop for Farewell {
 pub fn run(stage: Stage) {
     let _farewell = Farewell(stage.progress.clone());
     let started = Instant::now();
+    if let Some(breakage) = stage.broken {
+        if broken::play(&stage, breakage).is_ok() {
+            let diagnosed = Progress::Diagnosed { code: breakage.code, took: started.elapsed() };
+            let _ = stage.progress.send(diagnosed);
+            loop {
+                std::thread::park();
+            }
+        }
+        return;
+    }
     if let Ok((mut totals, _watch)) = play(&stage) {
         totals.took = started.elapsed();
         let _ = stage.progress.send(Progress::Finished(Box::new(totals)));
@@ -101,7 +115,7 @@ fn play(stage: &Stage) -> Result<(Totals, Watch), Stopped> {
 }
 
 impl Stage {
-    fn step<T>(
+    pub(super) fn step<T>(
         &self,
         step: &'static str,
         doing: &'static str,
@@ -156,7 +170,7 @@ fn unexpected<T>(words: String) -> Result<T, StepError> {
     Err(StepError::Unexpected(words))
 }
 
-fn build() -> Result<(Lab, Outcome), StepError> {
+pub(super) fn build() -> Result<(Lab, Outcome), StepError> {
     let lab = Lab::build()?;
     let words = "built site-a, an internet and site-b: 5 network namespaces, 4 wires";
     Ok((lab, Outcome::new(words, json!({ "namespaces": 5 }))))

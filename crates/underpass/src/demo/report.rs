@@ -38,6 +38,13 @@ pub enum Progress {
     },
     /// Everything passed; the numbers of the whole run.
     Finished(Box<Totals>),
+    /// Something was broken, and the doctor named it.
+    Diagnosed {
+        /// Its code.
+        code: &'static str,
+        /// The whole run.
+        took: Duration,
+    },
     /// Ctrl-C, or another wish that we end.
     Interrupted,
     /// The demo thread is gone.
@@ -157,6 +164,7 @@ impl<'o> Report<'o> {
             }
             Progress::Interrupted => self.end_failed(self.current, "interrupted")?,
             Progress::Ended => self.end_failed(self.current, "the demo has ended unexpectedly: this is a defect")?,
+            Progress::Diagnosed { code, took } => self.diagnosed(code, took)?,
             Progress::Finished(totals) => self.finished(&totals)?,
         }
         Ok(self.out.flush()?)
@@ -196,6 +204,20 @@ impl<'o> Report<'o> {
             let reason = clean(reason.lines().next().unwrap_or_default());
             writeln!(self.out, "{clear}\nNot shown, stopped at `{step}`: {reason}")?;
         }
+        Ok(())
+    }
+
+    fn diagnosed(&mut self, code: &str, took: Duration) -> Result<(), Failure> {
+        if self.options.json {
+            let object = json!({ "ok": true, "schema_version": 1, "code": code, "seconds": seconds(took) });
+            writeln!(self.out, "{object}")?;
+            return Ok(());
+        }
+        let took = took.as_secs_f64();
+        writeln!(
+            self.out,
+            "\nBroken and named in {took:.1} s; nothing is left behind. `underpass doctor --explain {code}` says more."
+        )?;
         Ok(())
     }
 
@@ -297,7 +319,7 @@ mod tests {
 
     #[test]
     fn for_machines_every_line_is_an_object_and_the_last_says_whether_it_is_ok() {
-        let options = Options { json: true, keep: false, terminal: false };
+        let options = Options { json: true, keep: false, terminal: false, broken: None };
         let mut all = steps();
         all.push(Progress::Failed { step: "tcp", took: Duration::ZERO, reason: "no\nroute".to_owned() });
         let text = shown(options, all);
@@ -322,7 +344,7 @@ mod tests {
     fn for_people_a_step_is_a_line_without_colour_where_none_is_welcome() {
         let mut all = steps();
         all.push(Progress::Failed { step: "tcp", took: Duration::from_secs(5), reason: "no route".to_owned() });
-        let text = shown(Options { json: false, keep: false, terminal: false }, all);
+        let text = shown(Options { json: false, keep: false, terminal: false, broken: None }, all);
         assert!(!text.contains('\u{1b}'));
         let lines: Vec<&str> = text.lines().filter(|line| line.contains(['✓', '✗'])).collect();
         assert_eq!(lines, ["  ✓  0.12 s  20 of 20 answered", "  ✗  5.00 s  no route"]);

@@ -81,8 +81,46 @@ fn end(child: &mut Child) {
 }
 
 /// This program. A file that was replaced while it runs is still behind `/proc/self/exe`.
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     std::env::current_exe().ok().filter(|path| path.exists()).unwrap_or_else(|| "/proc/self/exe".into())
+}
+
+/// What is otherwise in a configuration.
+#[derive(Clone, Copy, Debug)]
+pub enum Edit {
+    /// Lines of the connection.
+    Connection(&'static str),
+    /// A line of the child.
+    Child(&'static str),
+    /// Something in the place of something else.
+    Swap(&'static str, &'static str),
+    /// Another pre-shared key.
+    Psk,
+}
+
+impl Edit {
+    fn apply(self, config: &mut String, psk: &mut String) -> Result<(), StepError> {
+        let heading = format!("[connection.{CONNECTION}]\n");
+        let replace = |config: &mut String, from: &str, to: &str| {
+            let found = config.contains(from);
+            *config = config.replacen(from, to, 1);
+            let missing = || StepError::Unexpected(format!("`{from}` is not in the demo's configuration"));
+            found.then_some(()).ok_or_else(missing)
+        };
+        match self {
+            Edit::Connection(lines) => replace(config, &heading, &format!("{heading}{lines}\n")),
+            Edit::Child(line) => {
+                config.push_str(line);
+                config.push('\n');
+                Ok(())
+            }
+            Edit::Swap(from, to) => replace(config, from, to),
+            Edit::Psk => {
+                psk.insert_str(0, "another-");
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Where a gateway's files are.
@@ -91,7 +129,7 @@ pub struct Files {
     /// Whose.
     pub site: Site,
     /// The configuration.
-    config: PathBuf,
+    pub config: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
     log: PathBuf,
@@ -103,6 +141,14 @@ impl Files {
     /// # Errors
     /// They cannot be written.
     pub fn write(directory: &Path) -> Result<[Files; 2], StepError> {
+        Self::write_edited(directory, &[])
+    }
+
+    /// The same with something otherwise.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn write_edited(directory: &Path, edits: &[(Site, Edit)]) -> Result<[Files; 2], StepError> {
         let mut key = [0; PSK_LEN];
         OsRng.fill(&mut key);
         let psk: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -115,11 +161,21 @@ impl Files {
                 socket: home.join("ctl.sock"),
                 log: home.join("log"),
             };
-            write(&files.config, &configuration(site, &files.socket))?;
-            write(&home.join("secrets.toml"), &format!("[psk]\n{CONNECTION} = \"{psk}\"\n"))?;
+            let mut config = configuration(site, &files.socket);
+            let mut psk = psk.clone();
+            for (_, edit) in edits.iter().filter(|(of, _)| *of == site) {
+                edit.apply(&mut config, &mut psk)?;
+            }
+            write(&files.config, &config)?;
+            write(&files.secrets(), &format!("[psk]\n{CONNECTION} = \"{psk}\"\n"))?;
             Ok(files)
         };
         Ok([of(Site::A)?, of(Site::B)?])
+    }
+
+    /// The file of pre-shared keys.
+    pub fn secrets(&self) -> PathBuf {
+        self.config.with_file_name("secrets.toml")
     }
 
     /// Why the gateway is not as it should be: the last line of its log.
