@@ -11,6 +11,8 @@ pub const TESTS: &[Test] = &[
     ("the_first_packet_brings_a_tunnel_on_demand_up_and_arrives", the_first_packet_brings_a_tunnel_up),
     ("garbage_leaves_no_state_and_few_lines", garbage_leaves_no_state_and_few_lines),
     ("a_capture_shows_decrypted_packets_and_the_log_shows_the_capture", a_capture_shows_decrypted_packets),
+    ("a_capture_shows_what_became_of_outer_packets", a_capture_shows_outer_packets),
+    ("keys_go_to_root_alone_logged_and_not_where_the_configuration_forbids_it", keys_are_given_out_aloud),
 ];
 
 fn two_gateways_carry_traffic() {
@@ -120,4 +122,63 @@ fn a_capture_shows_decrypted_packets() {
     until("the log tells of its end", || (a.events("capture_ended").len() == 1).then_some(()));
     assert_eq!(a.events("capture_started").len(), 1);
     assert!(!a.log().contains("secret question"));
+}
+
+/// Everything a capture streams, and the lines that are no pieces of the file.
+fn stream(client: &mut host::control::ControlClient) -> (Vec<u8>, Vec<serde_json::Value>) {
+    let (mut file, mut others) = (Vec::new(), Vec::new());
+    while let Some(line) = client.next_response().unwrap() {
+        match line["pcapng"].as_str() {
+            Some(piece) => file.extend(base64(piece).unwrap()),
+            None => others.push(line),
+        }
+    }
+    (file, others)
+}
+
+fn a_capture_shows_outer_packets() {
+    let (a, b) = lab::tunnel("", "encapsulation = \"force\"");
+    let mut client = a.client().unwrap();
+    let nonsense = client.request(&json!({"command": "capture", "view": "sideways"})).unwrap();
+    assert_eq!(nonsense["error"]["code"], "bad_request");
+    let answer =
+        client.request(&json!({"command": "capture", "connection": "x", "packets": 2, "seconds": 30})).unwrap();
+    assert_eq!(answer["ok"], true, "{answer}");
+    // From the peer's address, of no SA, and from nobody's.
+    let peer = lab::socket(&b.namespace, ENDS_B.local);
+    let there = lab::socket(&b.namespace, INSIDE_B);
+    let here = lab::socket(&a.namespace, INSIDE_A);
+    peer.send_to(&[0xc0; 64], (ENDS_A.local, 4500)).unwrap();
+    let mut buffer = [0; 64];
+    until("a datagram crosses", || {
+        here.send_to(b"secret question", there.local_addr().unwrap()).ok()?;
+        Some(there.recv_from(&mut buffer).ok()?.1)
+    });
+    let (file, others) = stream(&mut client);
+    let holds = |needle: &[u8]| file.windows(needle.len()).any(|window| window == needle);
+    assert!(holds(b"x outside") && holds(b"ESP SPI 0xc0c0c0c0 sequence 3233857728 in: dropped: no_sa"));
+    assert!(holds(b" out: sent"), "{} bytes", file.len());
+    assert!(!holds(b"secret question") && !holds(b"x inside"));
+    assert_eq!(others, [json!({"end": {"packets": 2, "lost": 0}})]);
+}
+
+fn keys_are_given_out_aloud() {
+    let (a, b) = lab::tunnel("", "");
+    let request = json!({"command": "capture", "connection": "x", "milliseconds": 300, "view": "none", "keys": true});
+    let mut client = a.client().unwrap();
+    assert_eq!(client.request(&request).unwrap()["ok"], true);
+    let (file, others) = stream(&mut client);
+    assert!(file.len() < 200, "no packets: {} bytes", file.len());
+    let esp = others[0]["keys"]["esp_sa"].as_array().unwrap();
+    assert_eq!((esp.len(), others[0]["keys"]["ikev2_decryption_table"].as_array().unwrap().len()), (2, 1));
+    assert_eq!((a.events("keys_exported").len(), a.events("capture_started").len()), (1, 0));
+    let key = esp[0].as_str().unwrap().split('"').find(|word| word.len() >= 34).unwrap();
+    assert!(!a.log().contains(key));
+    drop((a, b));
+
+    let (a, _b) = lab::tunnel("key_export = \"off\"", "");
+    let mut client = a.client().unwrap();
+    assert_eq!(client.request(&request).unwrap()["error"]["code"], "forbidden");
+    until("the log tells of it", || (a.events("keys_refused").len() == 1).then_some(()));
+    assert!(a.events("keys_exported").is_empty());
 }

@@ -276,7 +276,7 @@ impl Around {
             lines.push(format!("\n  # {site}"));
             lines.push(format!("  {program} status --socket {socket}"));
             lines.push(format!("  {program} log -f --socket {socket}"));
-            lines.push(format!("  {program} capture -o {site}.pcapng --for 10s --socket {socket}"));
+            lines.push(format!("  {program} capture -o {site}.pcapng --decrypt --for 10s --socket {socket}"));
         }
         let user = if self.ordinary_user { " -U --preserve-credentials" } else { "" };
         lines.push("\n  # a shell in each place, for ping, ip, tcpdump …".to_owned());
