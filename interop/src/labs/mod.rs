@@ -2,6 +2,7 @@
 
 mod cavp;
 mod delete;
+mod demo;
 mod failover;
 mod ike_scan;
 mod libreswan;
@@ -28,6 +29,7 @@ pub fn labs() -> Vec<Lab> {
         negotiation::LABS,
         rekey::LABS,
         delete::LABS,
+        demo::LABS,
         loss_of_peer::LABS,
         failover::LABS,
         verbatim::LABS,
