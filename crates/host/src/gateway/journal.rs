@@ -115,7 +115,7 @@ impl Journal {
             value.extend(fields);
         }
         let journal = self.journald.as_ref();
-        if !journal.is_some_and(|journald| journald.write(&value, &record.to_string()).is_ok()) {
+        if journal.is_none_or(|journald| journald.write(&value, &record.to_string()).is_err()) {
             let line = if self.json { value.to_string() } else { format!("{time} {:5} {record}", record.level.name()) };
             // A log that cannot be written is no reason to stop forwarding.
             let _ = writeln!(self.out, "{line}");

@@ -117,8 +117,11 @@ pub(super) fn of_tunnels(view: &View<'_>) -> Vec<Family> {
     families
 }
 
+/// A counter: its name, its help, and where it is.
+type Total = (&'static str, &'static str, fn(&ConnectionStatus) -> u64);
+
 fn traffic(view: &View<'_>) -> Vec<Family> {
-    let all: [(&'static str, &'static str, fn(&ConnectionStatus) -> u64); 5] = [
+    let all: [Total; 5] = [
         ("vpn_tunnel_receive_bytes", "Bytes of inner packets received.", |it| it.traffic.bytes_in),
         ("vpn_tunnel_transmit_bytes", "Bytes of inner packets sent.", |it| it.traffic.bytes_out),
         ("vpn_tunnel_receive_packets", "Packets received.", |it| it.traffic.packets_in),
