@@ -7,9 +7,11 @@ use std::io;
 use std::path::PathBuf;
 
 mod client;
+mod owner;
 mod server;
 
 pub use client::ControlClient;
+pub use owner::Owner;
 pub use server::{ClientId, ControlServer, Request};
 
 /// Longest request line in bytes, its end included.
