@@ -8,9 +8,11 @@ use std::path::PathBuf;
 
 mod client;
 pub(crate) mod listening;
+mod owner;
 mod server;
 
 pub use client::ControlClient;
+pub use owner::Owner;
 pub use server::{ClientId, ControlServer, Request};
 
 /// Longest request line in bytes, its end included.

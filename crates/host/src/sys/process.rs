@@ -1,8 +1,9 @@
-//! Settings of this process: core dumps, the monotonic clock in the kernel's own units.
+//! Settings of this process: core dumps, the monotonic clock in the kernel's own units. Other processes, held by a descriptor.
 #![allow(unsafe_code)]
 
 use std::io;
-use std::mem::zeroed;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::socket::check;
 
@@ -31,4 +32,42 @@ pub(crate) fn monotonic_microseconds() -> u64 {
     // SAFETY: clock_gettime writes one timespec, which outlives the call. CLOCK_MONOTONIC always exists.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     (time.tv_sec as u64) * 1_000_000 + (time.tv_nsec as u64) / 1_000
+}
+
+/// A descriptor of a process (`pidfd_open`): it stays that process whatever becomes of its number.
+pub(crate) fn hold(pid: u32) -> io::Result<OwnedFd> {
+    let pid = libc::pid_t::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: both arguments are passed by value.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = check(result as libc::c_int)?;
+    // SAFETY: the kernel just gave us this descriptor, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends SIGTERM to a process that [`hold`] holds.
+pub(crate) fn terminate(process: BorrowedFd<'_>) -> io::Result<()> {
+    let no_information: *const libc::siginfo_t = std::ptr::null();
+    // SAFETY: a null siginfo is allowed, everything else is passed by value.
+    let result =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), libc::SIGTERM, no_information, 0) };
+    check(result as libc::c_int).map(drop)
+}
+
+/// The process that listens at the other end of a connected Unix socket (`SO_PEERCRED`), as our pid namespace numbers it.
+pub(crate) fn peer_process(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    // SAFETY: an all-zero ucred is a valid value.
+    let mut peer: libc::ucred = unsafe { zeroed() };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the pointers describe `peer` and its length, and both outlive the call.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast::<libc::c_void>(),
+            &raw mut len,
+        )
+    })?;
+    // 0 stands for a process that our namespace does not see.
+    u32::try_from(peer.pid).ok().filter(|pid| *pid != 0).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
