@@ -96,6 +96,9 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(words) = commands::ipsec::called() {
+        return commands::ipsec::run(&words);
+    }
     let command = Cli::parse().command;
     let mut out = std::io::stdout().lock();
     let failure = match command.run(&mut out).and_then(|exit| out.flush().map(|()| exit).map_err(Failure::from)) {

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod export;
 pub mod gateway;
 pub mod import;
+pub mod ipsec;
 pub mod log;
 pub mod man;
 pub mod metrics;

@@ -5,6 +5,7 @@ mod capture;
 mod disturbance;
 mod doctor;
 mod forms;
+mod ipsec;
 mod nat;
 mod path;
 mod rekey;
@@ -31,6 +32,7 @@ pub(super) fn labs() -> Vec<Lab> {
     [
         capture::LABS,
         forms::LABS,
+        ipsec::LABS,
         path::LABS,
         rekey::LABS,
         restart::LABS,

@@ -151,9 +151,9 @@ pub fn parse(words: &[String]) -> Result<Action, String> {
         "help" | "--help" | "-h" => Ok(Action::Help),
         "verify" | "checkconfig" => Ok(Action::Verify(rest.iter().map(|&word| word.to_owned()).collect())),
         "barf" => Ok(Action::Barf),
-        "setup" => match rest.split_first() {
-            Some((word @ ("start" | "stop" | "restart" | "status" | "reload" | "force-reload"), rest)) => {
-                parse(&[*word].iter().chain(rest).map(|&word| word.to_owned()).collect::<Vec<_>>())
+        "setup" => match rest.first() {
+            Some(&("start" | "stop" | "restart" | "status" | "reload" | "force-reload")) => {
+                parse(&rest.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
             }
             _ => Err("`ipsec setup` takes start, stop, restart, reload or status".to_owned()),
         },
