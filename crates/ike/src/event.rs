@@ -1,14 +1,17 @@
 //! What an endpoint tells its owner: datagrams to send, SAs to install, and typed events that an operator can read.
 
 mod ignored;
+mod role;
 mod sign;
 
 pub use ignored::IgnoredReason;
+pub use role::Role;
 pub use sign::Sign;
 
 use crate::config::{ChildName, Lifetime, Path, PeerName, Version, Versions};
 use crate::id::Id;
 use crate::proposal::{EspChoice, IkeSuite, ProposalDiff};
+use crate::trace::Traced;
 use crate::wire::{IkeSpi, NotifyType};
 use ipsec::{Encapsulation, EspKeys, EspSuite, SpiPair, TrafficSelector};
 use std::borrow::Cow;
@@ -46,8 +49,8 @@ pub enum Output {
         /// Where it goes now.
         encapsulation: Encapsulation,
     },
-    /// A message that was sent, or received and understood, for who wants to look at a negotiation.
-    Trace(Box<crate::trace::Traced>),
+    /// A message that was sent, or received and understood.
+    Trace(Box<Traced>),
     /// Something an operator, a metric or a test wants to know.
     Event(Event),
 }
@@ -92,15 +95,6 @@ pub struct ChildInstall {
     pub replaces: Option<ChildId>,
     /// Whether to send on it at once. The responder of a rekey waits for the peer (RFC 7296 §2.8).
     pub outbound_active: bool,
-}
-
-/// Which end of an exchange or SA we are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
-    /// We sent the request.
-    Initiator,
-    /// We answered it.
-    Responder,
 }
 
 /// Why something is down, was closed, or did not come up.
@@ -220,8 +214,7 @@ impl DownReason {
             DownReason::Reconfigured => "reconfigured",
             DownReason::NoRoute => "no_route",
             DownReason::NoAnswer { .. } => "no_answer",
-            DownReason::Refused { .. } => "refused",
-            DownReason::RefusedByV1 { .. } => "refused",
+            DownReason::Refused { .. } | DownReason::RefusedByV1 { .. } => "refused",
             DownReason::NoProposalChosen(_) => "no_proposal_chosen",
             DownReason::VersionMismatch { .. } => "version_mismatch",
             DownReason::ModeMismatch { .. } => "mode_mismatch",

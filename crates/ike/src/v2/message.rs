@@ -164,9 +164,21 @@ impl IkeSa {
         if let Ok(payloads) = &parsed {
             self.trace(header, path, false, payloads, cx);
         }
-        let reply = match parsed {
+        let reply = self.reply_to(header.exchange, parsed, cx);
+        self.respond(header, digest, reply, path, cx);
+        Ok(())
+    }
+
+    /// The answer to a request's payloads, or to what was wrong with them.
+    fn reply_to(
+        &mut self,
+        exchange: ExchangeType,
+        parsed: Result<Vec<Payload>, WireError>,
+        cx: &mut Context<'_>,
+    ) -> Reply {
+        match parsed {
             Ok(payloads) => match Payloads::new(payloads) {
-                Ok(payloads) => self.answer(header.exchange, &payloads, cx),
+                Ok(payloads) => self.answer(exchange, &payloads, cx),
                 Err(rule) => Reply::fatal(NotifyType::INVALID_SYNTAX, DownReason::Misbehaved(rule)),
             },
             Err(WireError::UnsupportedCriticalPayload(ty)) => {
@@ -175,9 +187,7 @@ impl IkeSa {
             Err(_) => {
                 Reply::fatal(NotifyType::INVALID_SYNTAX, DownReason::Misbehaved("malformed payload in a request"))
             }
-        };
-        self.respond(header, digest, reply, path, cx);
-        Ok(())
+        }
     }
 
     fn answer(&mut self, exchange: ExchangeType, payloads: &Payloads, cx: &mut Context<'_>) -> Reply {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::{Net, Pair, Plan, Tunnel};
 use crate::error::{LabError, ensure};
-use crate::labs::setup::{SITE, SOON};
-use crate::process::{Output, run_command};
+use crate::labs::setup::{NET, PSK, SITE, SOON};
+use crate::process::{Output, run_command, wait_for};
 use crate::registry::{Lab, LabContext, Need, Report, SYSTEM_PYTHON, python_vici};
 use crate::strongswan::write;
-use crate::topology::address;
+use crate::topology::{Internet, address};
 
 const SWANCTL: &[Need] = &[Need::Root, Need::Tun, Need::Nftables, Need::Underpass, Need::StrongSwan];
 const PYTHON: &[Need] = &[Need::Root, Need::Tun, Need::Nftables, Need::Underpass, Need::PythonVici];
@@ -20,6 +20,7 @@ const PYTHON: &[Need] = &[Need::Root, Need::Tun, Need::Nftables, Need::Underpass
 pub(super) const LABS: &[Lab] = &[
     Lab { name: "vici_swanctl_lists_what_we_have_in_its_own_words", needs: SWANCTL, run: lists },
     Lab { name: "vici_swanctl_initiates_terminates_and_rekeys", needs: SWANCTL, run: drives },
+    Lab { name: "vici_swanctl_loads_what_agrees_and_what_is_new", needs: SWANCTL, run: loads },
     Lab { name: "vici_module_of_python_lists_drives_and_hears_events", needs: PYTHON, run: python },
 ];
 
@@ -159,6 +160,81 @@ fn drives(lab: &mut LabContext) -> Result<Report, LabError> {
     Ok(format!("{} SAs replaced", after.len()).into())
 }
 
+/// A `swanctl.conf` that gateway 1 could have had before: the tunnel `site` as underpass.toml has it, and one more.
+fn swanctl_conf(remote_of_site: &str) -> String {
+    let connection = |name: &str, remote: &str| {
+        let (g1, g2) = (address::G1, address::G2);
+        format!(
+            " {name} {{\n  version = 2\n  local_addrs = {g1}\n  remote_addrs = {g2}\n  \
+             proposals = aes256gcm16-prfsha384-ecp384\n  local {{\n   auth = psk\n   id = {name}.g1.test\n  }}\n  \
+             remote {{\n   auth = psk\n   id = {name}.g2.test\n  }}\n  children {{\n   {} {{\n    local_ts = {}\n    \
+             remote_ts = {remote}\n    esp_proposals = aes256gcm16\n   }}\n  }}\n }}\n",
+            if name == SITE { NET } else { "office" },
+            address::NET1
+        )
+    };
+    let key = |name: &str| format!(" ike-{name} {{\n  id-a = {name}.g2.test\n  secret = \"{name}: {PSK}\"\n }}\n");
+    format!(
+        "connections {{\n{}{}}}\nsecrets {{\n{}{}}}\n",
+        connection(SITE, remote_of_site),
+        connection(BRANCH, BRANCH_NET),
+        key(SITE),
+        key(BRANCH)
+    )
+}
+
+/// A second tunnel, which gateway 1 has from `swanctl.conf` alone.
+const BRANCH: &str = "branch";
+const BRANCH_NET: &str = "10.77.0.0/16";
+
+fn loads(lab: &mut LabContext) -> Result<Report, LabError> {
+    let office =
+        Net { name: "office", start: ["passive", "passive"], ..Net::between("office", address::NET1, BRANCH_NET) }
+            .line("esp_proposals = [\"aes256gcm16\"]");
+    let branch = Tunnel { name: BRANCH, ..plan().tunnels[0].clone() }.with(vec![office]);
+    let mut far = plan();
+    far.tunnels.push(branch);
+    let sites = lab.sites(Internet::Direct)?;
+    let g2 = lab.underpass(&sites.g2, "g2", &far.render(1), &far.secrets())?;
+    let g1 = lab.underpass(&sites.g1, "g1", &plan().render(0), &plan().secrets())?;
+    let pair = Pair { g1, g2, sites };
+    wait_for("the tunnel being up", SOON, || Ok((pair.g1.connection(SITE)?["state"] == "up").then_some(())))?;
+    let client = Client::of(&pair, lab)?;
+    let file = client.directory.join("swanctl.conf");
+    let load = || client.swanctl(&["--load-all", "--noprompt", "--file", &file.display().to_string()]);
+    let before = pair.g1.connection(SITE)?["ike"]["spi_i"].clone();
+
+    write(&file, &swanctl_conf(address::NET2))?;
+    let output = load()?;
+    ensure(output.success, || format!("not loaded: {}{}", output.stdout, output.stderr))?;
+    ensure_says(&output.stdout, &["loaded connection 'site'", "loaded connection 'branch'", "loaded 2 connections"])?;
+    ensure_says(&client.expect(&["--list-conns"])?, &["site: IKEv2", "branch: IKEv2"])?;
+    client.expect(&["--initiate", "--child", "office", "--timeout", "20"])?;
+    ensure_says(&client.expect(&["--list-sas"])?, &["branch: #", "site: #"])?;
+    pair.agreed(BRANCH)?;
+    // Again, and after a reload of ours: nothing is disturbed.
+    ensure(load()?.success, || "not loaded again".to_owned())?;
+    pair.g1.expect(&["reload"])?;
+    pair.agreed(BRANCH)?;
+    ensure(pair.g1.connection(SITE)?["ike"]["spi_i"] == before, || "loading disturbed `site`".to_owned())?;
+
+    // What is configured is not changed from here, and swanctl is told what differs.
+    write(&file, &swanctl_conf("10.78.0.0/16"))?;
+    let output = load()?;
+    ensure(!output.success, || format!("loaded another `site`: {}", output.stdout))?;
+    let text = format!("{}{}", output.stdout, output.stderr);
+    ensure_says(&text, &["loading connection 'site' failed", "remote selectors of net"])?;
+    ensure_says(&pair.g1.expect(&["status"])?, &[SITE])?;
+
+    // What the file has no more, swanctl unloads.
+    write(&file, "connections {\n}\n")?;
+    load()?;
+    let conns = client.expect(&["--list-conns"])?;
+    ensure(!conns.contains(BRANCH) && conns.contains(SITE), || conns.clone())?;
+    ensure(!pair.g1.log().contains(PSK), || "the log has a key".to_owned())?;
+    Ok("2 connections loaded, 1 refused, 1 unloaded".to_owned().into())
+}
+
 /// Prints a line for each thing that held; ends with an exception where one did not.
 const PROGRAM: &str = r#"
 import socket, sys, threading
@@ -217,7 +293,7 @@ except vici.exception.CommandException as error:
 try:
     v.request("no-such-command")
     raise SystemExit("carried out what there is not")
-except vici.exception.CommandException as error:
+except (vici.exception.CommandException, vici.exception.SessionException) as error:
     print("refusals")
 "#;
 
