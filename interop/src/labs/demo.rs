@@ -12,8 +12,12 @@ use crate::underpass::Underpass;
 
 const NEEDS: &[Need] = &[Need::Root, Need::Tun, Need::Nftables, Need::Underpass];
 
-pub(super) const LABS: &[Lab] =
-    &[Lab { name: "demo_breaks_each_thing_that_it_lists_and_the_doctor_names_it", needs: NEEDS, run: breaks }];
+const WITH_STRONGSWAN: &[Need] = &[Need::Root, Need::Tun, Need::StrongSwan, Need::Underpass];
+
+pub(super) const LABS: &[Lab] = &[
+    Lab { name: "demo_breaks_each_thing_that_it_lists_and_the_doctor_names_it", needs: NEEDS, run: breaks },
+    Lab { name: "demo_with_strongswan_shows_what_applies_to_it", needs: WITH_STRONGSWAN, run: strongswan },
+];
 
 /// How long one breakage may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,6 +31,13 @@ fn demo(arguments: &[&str]) -> Result<(Value, String), LabError> {
     let parsed = serde_json::from_str(last);
     let parsed = parsed.map_err(|error| LabError::Broken(format!("{error}: {} {}", output.stdout, output.stderr)))?;
     Ok((parsed, output.stdout))
+}
+
+fn strongswan(_lab: &mut LabContext) -> Result<Report, LabError> {
+    let (end, all) = demo(&["--peer", "strongswan"])?;
+    ensure(end["ok"] == true && end["plaintext_packets_seen"] == 0, || all.clone())?;
+    ensure(end["rekeys"] == 4 && end["packets_lost_during_rekey"] == 0, || all.clone())?;
+    Ok(format!("{} packets while rekeying, none lost", end["packets_during_rekey"]).into())
 }
 
 fn breaks(_lab: &mut LabContext) -> Result<Report, LabError> {

@@ -14,6 +14,7 @@ use std::io::Write;
   underpass demo --json    one JSON object per step, the result last
   underpass demo --break IKE-04   break one thing, and see what the doctor says of it
   underpass demo --break list     what can be broken
+  underpass demo --peer strongswan   with strongSwan at the far site
 
 Exit codes: 0 every step passed, 1 one did not, 2 usage, 4 this machine does not let us try")]
 pub struct Args {
@@ -26,9 +27,21 @@ pub struct Args {
     /// Break what a code of the doctor is about, instead; `list` names what can be broken
     #[arg(long = "break", value_name = "CODE", conflicts_with = "keep")]
     pub broken: Option<String>,
+    /// Who is at the far site: strongSwan where it is installed (it needs root)
+    #[arg(long, value_enum, value_name = "PEER", default_value = "ours", conflicts_with_all = ["broken", "keep"])]
+    pub peer: Peer,
     /// No colour, even on a terminal
     #[arg(long)]
     pub no_color: bool,
+}
+
+/// Who is at the far site.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Peer {
+    /// A gateway of ours
+    Ours,
+    /// strongSwan
+    Strongswan,
 }
 
 /// Runs the command.
@@ -38,8 +51,18 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<Exit, Failure> {
         Some(code) => Some(breakage(code)?),
         None => None,
     };
+    let strongswan = args.peer == Peer::Strongswan;
+    if let Some(missing) = demo::missing_of_strongswan().filter(|_| strongswan) {
+        let failure = Failure::new(Exit::CannotTell, "no_strongswan", format!("strongSwan is not here: no {missing}"));
+        return Err(
+            failure.hint("on Debian: `apt install strongswan-charon strongswan-swanctl libcharon-extra-plugins`")
+        );
+    }
     let terminal = !args.json && table::colour_welcome();
-    demo::run(&Options { json: args.json, keep: args.keep, terminal: terminal && !args.no_color, broken }, out)
+    demo::run(
+        &Options { json: args.json, keep: args.keep, terminal: terminal && !args.no_color, broken, strongswan },
+        out,
+    )
 }
 
 /// What can be broken.

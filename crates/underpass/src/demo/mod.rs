@@ -15,6 +15,8 @@ mod play;
 mod report;
 mod scratch;
 mod site;
+mod stranger;
+mod strongswan;
 mod traffic;
 mod watch;
 
@@ -40,7 +42,11 @@ pub struct Options {
     pub terminal: bool,
     /// Break this, and ask the doctor.
     pub broken: Option<&'static Breakage>,
+    /// strongSwan at the far site.
+    pub strongswan: bool,
 }
+
+pub use strongswan::missing as missing_of_strongswan;
 
 pub use breakage::{BREAKAGES, Breakage, find, has_nft};
 
@@ -51,6 +57,11 @@ pub use breakage::{BREAKAGES, Breakage, find, has_nft};
 /// [`Exit::Condition`].
 pub fn run(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     let ordinary_user = become_root_in_user_namespace().map_err(|error| not_permitted(&error))?;
+    if options.strongswan && ordinary_user {
+        let failure =
+            Failure::new(Exit::CannotTell, "not_permitted", "strongSwan's charon wants to be started by root");
+        return Err(failure.hint("use sudo"));
+    }
     let signals = Signals::new().map_err(|error| cannot("receive signals", &error.to_string()))?;
     probe()?;
     let scratch = Scratch::new().map_err(|error| cannot("make a directory", &error.to_string()))?;
@@ -63,6 +74,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
         keep: options.keep,
         ordinary_user,
         broken: options.broken,
+        strongswan: options.strongswan,
         progress: progress.clone(),
     };
     thread("demo", move || play::run(stage))?;

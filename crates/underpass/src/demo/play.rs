@@ -6,6 +6,7 @@ use super::error::{StepError, io_error};
 use super::lab::{Lab, Path, Site};
 use super::report::{Around, Outcome, Progress, Totals};
 use super::site::{CHILD, End, Files, Gateways, Pair};
+use super::stranger;
 use super::traffic::{self, Stream, Streamed};
 use super::watch::{Seen, Watch};
 use crate::table;
@@ -29,7 +30,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a packet that should not be there has to appear.
 const SETTLE: Duration = Duration::from_millis(150);
 /// The stream before the first rekey and after each.
-const STEADY: Duration = Duration::from_millis(300);
+pub(super) const STEADY: Duration = Duration::from_millis(300);
 
 /// What the demo thread gets.
 pub struct Stage {
@@ -43,6 +44,8 @@ pub struct Stage {
     pub ordinary_user: bool,
     /// Break this, and ask the doctor.
     pub broken: Option<&'static Breakage>,
+    /// strongSwan is at the far site.
+    pub strongswan: bool,
     /// Who listens.
     pub progress: Sender<Progress>,
 }
@@ -74,7 +77,8 @@ pub fn run(stage: Stage) {
         }
         return;
     }
-    if let Ok((mut totals, _watch)) = play(&stage) {
+    let played = if stage.strongswan { stranger::play(&stage) } else { play(&stage) };
+    if let Ok((mut totals, _watch)) = played {
         totals.took = started.elapsed();
         let _ = stage.progress.send(Progress::Finished(Box::new(totals)));
         loop {
@@ -138,14 +142,14 @@ impl Stage {
 }
 
 /// Steps after which nothing may have been seen in clear, whatever else came of them.
-struct Guarded<'s> {
-    stage: &'s Stage,
-    watch: &'s Watch,
-    before: Seen,
+pub(super) struct Guarded<'s> {
+    pub(super) stage: &'s Stage,
+    pub(super) watch: &'s Watch,
+    pub(super) before: Seen,
 }
 
 impl Guarded<'_> {
-    fn step<T>(
+    pub(super) fn step<T>(
         &self,
         step: &'static str,
         doing: &'static str,
@@ -166,7 +170,7 @@ impl Guarded<'_> {
     }
 }
 
-fn unexpected<T>(words: String) -> Result<T, StepError> {
+pub(super) fn unexpected<T>(words: String) -> Result<T, StepError> {
     Err(StepError::Unexpected(words))
 }
 
@@ -177,7 +181,7 @@ pub(super) fn build() -> Result<(Lab, Outcome), StepError> {
 }
 
 /// The eye must see before it may be believed that there is nothing to see.
-fn watch(lab: &Lab) -> Result<(Watch, Outcome), StepError> {
+pub(super) fn watch(lab: &Lab) -> Result<(Watch, Outcome), StepError> {
     let watch = Watch::start(&lab.internet)?;
     traffic::burst(lab, Site::A, CONTROL_PACKETS)?;
     let start = Instant::now();
@@ -210,7 +214,7 @@ fn up(pair: &Pair<'_>) -> Result<((), Outcome), StepError> {
     Ok(((), Outcome::new(words, json!({ "ike_suite": ike, "esp_suite": esp }))))
 }
 
-fn ping(lab: &Lab, totals: &mut Totals) -> Result<((), Outcome), StepError> {
+pub(super) fn ping(lab: &Lab, totals: &mut Totals) -> Result<((), Outcome), StepError> {
     let mut round_trips = Duration::ZERO;
     for site in Site::BOTH {
         let pings = traffic::ping(lab, site, PINGS)?;
@@ -228,7 +232,7 @@ fn ping(lab: &Lab, totals: &mut Totals) -> Result<((), Outcome), StepError> {
     Ok(((), Outcome::new(words, facts)))
 }
 
-fn tcp(lab: &Lab, totals: &mut Totals) -> Result<((), Outcome), StepError> {
+pub(super) fn tcp(lab: &Lab, totals: &mut Totals) -> Result<((), Outcome), StepError> {
     let transfer = traffic::transfer(lab, Site::A, TCP_BYTES)?;
     (totals.tcp_bytes, totals.tcp_took) = (transfer.bytes, transfer.took);
     let seconds = transfer.took.as_secs_f64();

@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn for_machines_every_line_is_an_object_and_the_last_says_whether_it_is_ok() {
-        let options = Options { json: true, keep: false, terminal: false, broken: None };
+        let options = Options { json: true, keep: false, terminal: false, broken: None, strongswan: false };
         let mut all = steps();
         all.push(Progress::Failed { step: "tcp", took: Duration::ZERO, reason: "no\nroute".to_owned() });
         let text = shown(options, all);
@@ -344,7 +344,7 @@ mod tests {
     fn for_people_a_step_is_a_line_without_colour_where_none_is_welcome() {
         let mut all = steps();
         all.push(Progress::Failed { step: "tcp", took: Duration::from_secs(5), reason: "no route".to_owned() });
-        let text = shown(Options { json: false, keep: false, terminal: false, broken: None }, all);
+        let text = shown(Options { json: false, keep: false, terminal: false, broken: None, strongswan: false }, all);
         assert!(!text.contains('\u{1b}'));
         let lines: Vec<&str> = text.lines().filter(|line| line.contains(['✓', '✗'])).collect();
         assert_eq!(lines, ["  ✓  0.12 s  20 of 20 answered", "  ✗  5.00 s  no route"]);

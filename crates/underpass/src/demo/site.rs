@@ -48,6 +48,11 @@ impl Gateways {
         Ok(())
     }
 
+    /// Takes in a process that was started otherwise, to be ended with the others.
+    pub fn adopt(&self, site: Site, child: Child) {
+        self.with(|running| running.push((site, child)));
+    }
+
     /// `kill -9` of a site's gateway.
     pub fn kill(&self, site: Site) {
         self.with(|running| {
@@ -64,7 +69,7 @@ impl Gateways {
     }
 
     /// Whether a site's gateway has ended by itself.
-    fn has_ended(&self, site: Site) -> bool {
+    pub(super) fn has_ended(&self, site: Site) -> bool {
         let ended = |child: &mut Child| child.try_wait().is_ok_and(|status| status.is_some());
         self.with(|running| running.iter_mut().any(|(at, child)| *at == site && ended(child)))
     }
@@ -144,23 +149,35 @@ impl Files {
         Self::write_edited(directory, &[])
     }
 
+    /// Writes those of site-a alone, for one tunnel to a peer that is not ours; and the key.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn write_alone(directory: &Path) -> Result<(Files, String), StepError> {
+        let site = Site::A;
+        let psk = new_key();
+        let home = directory.join(site.name());
+        DirBuilder::new().mode(0o700).create(&home).map_err(io_error("make a directory"))?;
+        let files = Files::at(site, &home);
+        write(&files.config, &single(site, &files.socket))?;
+        write(&files.secrets(), &format!("[psk]\n{CONNECTION} = \"{psk}\"\n"))?;
+        Ok((files, psk))
+    }
+
+    fn at(site: Site, home: &Path) -> Files {
+        Files { site, config: home.join("underpass.toml"), socket: home.join("ctl.sock"), log: home.join("log") }
+    }
+
     /// The same with something otherwise.
     ///
     /// # Errors
     /// They cannot be written.
     pub fn write_edited(directory: &Path, edits: &[(Site, Edit)]) -> Result<[Files; 2], StepError> {
-        let mut key = [0; PSK_LEN];
-        OsRng.fill(&mut key);
-        let psk: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let psk = new_key();
         let of = |site: Site| -> Result<Files, StepError> {
             let home = directory.join(site.name());
             DirBuilder::new().mode(0o700).create(&home).map_err(io_error("make a directory"))?;
-            let files = Files {
-                site,
-                config: home.join("underpass.toml"),
-                socket: home.join("ctl.sock"),
-                log: home.join("log"),
-            };
+            let files = Files::at(site, &home);
             let mut config = configuration(site, &files.socket);
             let mut psk = psk.clone();
             for (_, edit) in edits.iter().filter(|(of, _)| *of == site) {
@@ -183,6 +200,44 @@ impl Files {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         log.lines().last().map_or_else(String::new, |line| format!(": {}", crate::client::clean(line)))
     }
+}
+
+fn new_key() -> String {
+    let mut key = [0; PSK_LEN];
+    OsRng.fill(&mut key);
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One tunnel on the first path, in UDP: strongSwan's ESP in userspace takes no other.
+fn single(site: Site, socket: &Path) -> String {
+    let other = site.other();
+    let socket = Value::from(socket.to_string_lossy());
+    format!(
+        "[gateway]
+interface = \"underpass0\"
+listen = [\"{own}\"]
+socket = {socket}
+
+[connection.{CONNECTION}]
+local_address = \"{own}\"
+remote_address = \"{peer}\"
+local_id = \"{name}.example\"
+remote_id = \"{other_name}.example\"
+encapsulation = \"force\"
+retransmit_initial_milliseconds = 250
+
+[connection.{CONNECTION}.child.{CHILD}]
+local_subnets = [\"{network}/{NETWORK_BITS}\"]
+remote_subnets = [\"{other_network}/{NETWORK_BITS}\"]
+start = \"on-load\"
+",
+        own = site.outside(Way::First),
+        peer = other.outside(Way::First),
+        name = site.name(),
+        other_name = other.name(),
+        network = site.network(),
+        other_network = other.network(),
+    )
 }
 
 fn write(path: &Path, text: &str) -> Result<(), StepError> {
@@ -258,7 +313,7 @@ pub struct End {
 }
 
 impl End {
-    fn read(status: &Status) -> End {
+    pub(super) fn read(status: &Status) -> End {
         let connections = items(&status.0, "connections");
         let connection = connections.first().copied().unwrap_or(&Value::Null);
         let children = items(connection, "children");
