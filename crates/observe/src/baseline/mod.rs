@@ -26,7 +26,7 @@ const HOURS: u64 = 168;
 const LEAST_VALUES: usize = 15;
 /// Hours that must be known before anything is called normal.
 const LEAST_HOURS: usize = 3;
-/// Tunnels that have a baseline; of further ones none is kept (about 50 KB each after [`WEEKS`] weeks).
+/// Tunnels that have a baseline; of further ones none is kept (about 50 KB each after six weeks).
 pub const MOST_TUNNELS: usize = 2000;
 /// Between two looks at least and at most, in seconds: what is longer (a sleep, a stop) is no rate of anything.
 const STEP: (f64, f64) = (20.0, 300.0);

@@ -8,7 +8,7 @@ use std::io::Write;
 
 /// Print the gateway's metrics as Prometheus reads them
 ///
-/// With `metrics = "127.0.0.1:9754"` in [gateway] the gateway serves the same by HTTP.
+/// With `metrics = "127.0.0.1:9754"` in the gateway's table it serves the same by HTTP.
 #[derive(clap::Args, Debug)]
 #[command(after_help = format!("Examples:
   underpass metrics                          the text format of Prometheus
