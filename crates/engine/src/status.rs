@@ -87,7 +87,7 @@ pub struct ConnectionStatus {
     pub dpd_enabled: bool,
     /// What passed since it was configured, over all its SAs.
     pub traffic: TrafficStatus,
-    /// Smoothed round-trip time of exchanges of IKE in the last minute, in milliseconds.
+    /// Smoothed round-trip time of exchanges of IKE in the last minute and a half, in milliseconds.
     pub rtt_milliseconds: Option<f64>,
     /// What is normal for it at this hour; filled in by whoever keeps that over weeks.
     pub baseline: Option<BaselineStatus>,

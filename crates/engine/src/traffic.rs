@@ -7,8 +7,10 @@ use ike::config::PeerName;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How old a measured round-trip time may be before the peer is asked again.
-const FRESH: Duration = Duration::from_secs(60);
+/// How old a measured round-trip time may be to be told.
+const FRESH: Duration = Duration::from_secs(90);
+/// From which age on the peer is asked again: who looks once a minute always finds one.
+const ASK_AFTER: Duration = Duration::from_secs(30);
 
 /// Everything that passed through a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -50,7 +52,7 @@ impl Totals {
 pub struct Observation {
     /// Since it was configured.
     pub totals: Totals,
-    /// The round-trip time of an exchange of IKE in the last minute, smoothed (RFC 6298 §2).
+    /// The round-trip time of an exchange of IKE in the last minute and a half, smoothed (RFC 6298 §2).
     pub rtt: Option<Duration>,
     /// An SA is there that carries.
     pub up: bool,
@@ -92,8 +94,12 @@ impl Observed {
     }
 
     fn rtt(&self, peer: &PeerName, now: Instant) -> Option<Duration> {
+        self.measured_within(FRESH, peer, now)
+    }
+
+    fn measured_within(&self, age: Duration, peer: &PeerName, now: Instant) -> Option<Duration> {
         let way = self.ways.get(peer)?;
-        (now.saturating_duration_since(way.at) <= FRESH).then_some(way.smoothed)
+        (now.saturating_duration_since(way.at) <= age).then_some(way.smoothed)
     }
 }
 
@@ -123,12 +129,14 @@ impl Engine {
         observed.collect()
     }
 
-    /// Asks the peers whose round-trip time was not measured in the last minute; a peer without liveness checks is not asked,
+    /// Asks the peers whose round-trip time was not measured lately; a peer without liveness checks is not asked,
     /// for a question that stays unanswered ends an SA.
     pub fn measure(&mut self, now: Instant) {
         let reachable = self.children.reachable();
         let asked = self.desired.connections.iter().filter(|(peer, connection)| {
-            connection.peer.dpd.interval.is_some() && reachable.contains(peer) && self.observed.rtt(peer, now).is_none()
+            connection.peer.dpd.interval.is_some()
+                && reachable.contains(peer)
+                && self.observed.measured_within(ASK_AFTER, peer, now).is_none()
         });
         let asked: Vec<PeerName> = asked.map(|(peer, _)| peer.clone()).collect();
         for peer in asked {

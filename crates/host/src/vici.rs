@@ -2,7 +2,7 @@
 //! buffer bounded. What it is asked is not its business.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use formats::vici::{EVENTS, Frames, LONGEST_PACKET, Message, Packet};
 
 use crate::control::ControlError;
 use crate::control::listening::Listening;
+use crate::control::outbox::write_out;
 use crate::poll::{Interest, Poller, Ready, Token};
 
 /// Root alone: whoever may open the socket may load keys.
@@ -223,7 +224,7 @@ impl ViciServer {
 
     fn flush(&mut self, slot: usize, poller: &Poller) {
         let Some(Some(client)) = self.clients.get_mut(slot) else { return };
-        if !client.write_out() {
+        if !write_out(&mut client.stream, &mut client.output) {
             return self.drop_client(slot);
         }
         let waiting = !client.output.is_empty();
@@ -242,22 +243,5 @@ impl ViciServer {
         if let Some(place) = self.clients.get_mut(slot) {
             *place = None;
         }
-    }
-}
-
-impl Client {
-    /// Writes what the socket takes; `false` when the client has gone.
-    fn write_out(&mut self) -> bool {
-        while !self.output.is_empty() {
-            let (front, _) = self.output.as_slices();
-            match self.stream.write(front) {
-                Ok(0) => return false,
-                Ok(length) => drop(self.output.drain(..length)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return false,
-            }
-        }
-        true
     }
 }

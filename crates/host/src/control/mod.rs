@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 mod client;
 pub(crate) mod listening;
+pub(crate) mod outbox;
 mod owner;
 mod server;
 

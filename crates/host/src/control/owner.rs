@@ -4,7 +4,8 @@
 //! and asked for once more: what is signalled is what answered, even where numbers are given out again in between.
 
 use crate::poll::{Interest, Poller, Token};
-use crate::sys::process::{hold, peer_process, terminate};
+use crate::sys::process::{hold, terminate};
+use crate::sys::socket::peer_process;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -24,7 +25,10 @@ impl Owner {
     /// # Errors
     /// Nobody does, we may not connect, or the process is not one of our pid namespace (`NotFound`).
     pub fn of(path: &Path) -> io::Result<Owner> {
-        let listener = || peer_process(UnixStream::connect(path)?.as_fd());
+        let listener = || {
+            let peer = peer_process(UnixStream::connect(path)?.as_fd())?;
+            peer.pid.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+        };
         let pid = listener()?;
         let process = hold(pid)?;
         if listener()? != pid {

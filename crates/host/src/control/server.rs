@@ -1,7 +1,7 @@
 //! The answering side: non-blocking, inside the gateway's own event loop, every buffer bounded.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -9,6 +9,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::listening::Listening;
+use super::outbox::write_out;
 use super::{BACKLOG_MAX, CLIENTS_MAX, ControlError, REQUEST_MAX};
 use crate::poll::{Interest, Poller, Ready, Token};
 use crate::sys::socket;
@@ -89,7 +90,7 @@ impl ControlServer {
     /// The user that connected, as the kernel tells; `None` when the client has gone.
     pub fn user(&self, client: ClientId) -> Option<u32> {
         let found = self.clients.get(client.slot)?.as_ref().filter(|found| found.generation == client.generation)?;
-        socket::peer_user(found.stream.as_fd()).ok()
+        socket::peer_process(found.stream.as_fd()).ok().map(|peer| peer.user)
     }
 
     /// Does what there is to do for a token of this server, and returns the requests that came. Lines that are no JSON have been
@@ -210,7 +211,7 @@ impl ControlServer {
         let Some(Some(client)) = self.clients.get_mut(slot) else {
             return;
         };
-        let alive = client.write_out();
+        let alive = write_out(&mut client.stream, &mut client.output);
         let waiting = !client.output.is_empty();
         if !alive || (client.closing && !waiting) {
             self.drop_client(slot);
@@ -250,20 +251,5 @@ impl Client {
             }
         }
         (requests, refusals)
-    }
-
-    /// Writes what the socket takes; `false` when the client has gone.
-    fn write_out(&mut self) -> bool {
-        while !self.output.is_empty() {
-            let (front, _) = self.output.as_slices();
-            match self.stream.write(front) {
-                Ok(0) => return false,
-                Ok(len) => drop(self.output.drain(..len)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return false,
-            }
-        }
-        true
     }
 }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::mem::{size_of, zeroed};
+use std::mem::zeroed;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::socket::check;
@@ -51,23 +51,4 @@ pub(crate) fn terminate(process: BorrowedFd<'_>) -> io::Result<()> {
     let result =
         unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), libc::SIGTERM, no_information, 0) };
     check(result as libc::c_int).map(drop)
-}
-
-/// The process that listens at the other end of a connected Unix socket (`SO_PEERCRED`), as our pid namespace numbers it.
-pub(crate) fn peer_process(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    // SAFETY: an all-zero ucred is a valid value.
-    let mut peer: libc::ucred = unsafe { zeroed() };
-    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: the pointers describe `peer` and its length, and both outlive the call.
-    check(unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut peer).cast::<libc::c_void>(),
-            &raw mut len,
-        )
-    })?;
-    // 0 stands for a process that our namespace does not see.
-    u32::try_from(peer.pid).ok().filter(|pid| *pid != 0).ok_or_else(|| io::ErrorKind::NotFound.into())
 }

@@ -44,8 +44,17 @@ pub(crate) fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int) 
     Ok(value)
 }
 
-/// The user who opened the other end of a Unix socket.
-pub(crate) fn peer_user(fd: BorrowedFd<'_>) -> io::Result<u32> {
+/// Who is at the other end of a connected Unix socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PeerProcess {
+    /// As our pid namespace numbers it; `None` for a process that it does not see.
+    pub(crate) pid: Option<u32>,
+    /// Its user when it connected or listened.
+    pub(crate) user: u32,
+}
+
+/// Asks the kernel (`SO_PEERCRED`).
+pub(crate) fn peer_process(fd: BorrowedFd<'_>) -> io::Result<PeerProcess> {
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut len = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: the pointers describe `peer` and its length, and both outlive the call.
@@ -58,7 +67,10 @@ pub(crate) fn peer_user(fd: BorrowedFd<'_>) -> io::Result<u32> {
             &raw mut len,
         )
     })?;
-    if len as usize == size_of::<libc::ucred>() { Ok(peer.uid) } else { Err(io::ErrorKind::InvalidData.into()) }
+    if len as usize != size_of::<libc::ucred>() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(PeerProcess { pid: u32::try_from(peer.pid).ok().filter(|pid| *pid != 0), user: peer.uid })
 }
 
 /// Binds to a local address.
